@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Composing the answer to a question from one snapshot (RFC 1034, section 4.3.2, and what refines it).
+ *
+ * One function from (snapshot, question, message) to an outcome. It does no I/O, reads no clock, takes no lock and
+ * allocates nothing; the hook, the unit tests, the fuzzer and the benchmark call the same one. An alias that leaves the
+ * zone is reported with its target; what to do about it is the caller's business (dispatch.h).
+ *
+ * Standards: RFC 1034 §4.3.2, 2181, 2308 (negative SOA TTL = min(TTL, MINIMUM)), 4592 (wildcards), 6672 (DNAME), 4035 §3.1 (RRSIG with
+ * DO), 8482 (ANY: one RRset), 9471 (all in-domain glue or TC). No NS in positive answers. Each CNAME once; a loop ends
+ * with what was found.
+ *
+ * Denial of existence is denial.h's business; until it is there, negative answers of signed zones carry the signed SOA only.
+ */
+#pragma once
+
+#include "secondary/section.h"
+#include "secondary/wire.h"
+
+/*! Aliases followed inside one zone for one question; knotd's bound too. */
+#define ANSWER_CHAIN_MAX 20
+
+typedef struct {
+	const uint8_t *qname;     /*!< In full, lower case; equal to or below the apex. */
+	uint8_t qname_len;        /*!< Octets, root label included. */
+	uint16_t qtype;
+	bool dnssec;              /*!< DO was set. */
+} question_t;
+
+typedef enum {
+	ANSWER_HIT,               /*!< NOERROR with data. */
+	ANSWER_NODATA,            /*!< NOERROR, SOA in the authority section. */
+	ANSWER_NXDOMAIN,          /*!< NXDOMAIN, SOA in the authority section. */
+	ANSWER_REFERRAL,          /*!< NOERROR, not authoritative, NS in the authority section. */
+	ANSWER_ALIAS,             /*!< NOERROR, aliases written; the last target is in \a ret_target, outside this zone. */
+	ANSWER_LOOP,              /*!< NOERROR, aliases written; they lead back, or there are more than ANSWER_CHAIN_MAX. */
+	ANSWER_OVERFLOW,          /*!< YXDOMAIN: a DNAME makes a name longer than 255 octets (RFC 6672, section 2.2). */
+} answer_t;
+
+/*! The end of an alias chain that leaves the zone. */
+typedef struct {
+	uint16_t pos;             /*!< Where the target stands in the message (may be compressed). */
+	uint8_t len;              /*!< Octets of the target in full. */
+	uint8_t name[WIRE_NAME_MAX]; /*!< The target in full, lower case. */
+} alias_target_t;
+
+typedef struct {
+	answer_t outcome;
+	uint8_t rcode;            /*!< For the header. */
+	bool authoritative;       /*!< AA: decided by the first owner, before aliases are followed. */
+	bool truncated;           /*!< TC. What was written whole stays; knotd does so too. */
+} answer_result_t;
+
+/*!
+ * \brief Answers \a question from \a snapshot into \a msg (header and question stand, counts are 0).
+ *
+ * Only msg->wire beyond msg->size, msg->size and msg->count are written; header flags and counts are the caller's.
+ * \param ret_target  Written for ANSWER_ALIAS only.
+ * Thread: any. RCU: the snapshot is borrowed or pinned. Blocks: no.
+ */
+answer_result_t answer(const snapshot_t *snapshot, const question_t *question, message_t *msg,
+                       alias_target_t *ret_target);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Reading one immutable version of a zone.
+ *
+ * A snapshot is two tries (owner names, and hashed owner names of NSEC3) over one arena. Hooks borrow it for the length
+ * of their read section, transfers pin it; nobody changes it.
+ *
+ * A node is what a leaf refers to: one owner name with all its RRsets in one piece, so that an answer touches the trie
+ * and then, mostly, one or two cache lines:
+ *
+ *     octet    length of the relative owner, then its labels (qp.h)
+ *     octet    number of RRsets
+ *     RRsets   in ascending order of type
+ *
+ * An RRset is kept ready to be sent, less what all its records share. Integers are in host order, unaligned:
+ *
+ *     u16 type | u16 count | u32 ttl | u32 flags (8 bits), octets of items (24 bits)
+ *     [with RRSET_SIGNED:  u16 count | u32 ttl | u32 octets of items          ]
+ *     items: u16 octets, RDATA          in canonical order of RDATA, without duplicates
+ *     [signatures: items, RDATA of RRSIG]
+ *
+ * RDATA is in kept form (wire.h). RRSIGs stand beside the RRset that they cover; count is 0 where they cover nothing.
+ * The TTL of an RRset is the least of its records' (RFC 2181, section 5.2).
+ *
+ * Lifetime. `cur` is published in a zone by one exchange (zone.h) and holds one reference for the publisher; it is given
+ * up in a call_rcu() callback, so whoever borrows a snapshot may pin it without a test. Versions of one arena form a
+ * chain, each holding the next: they die oldest first, and each one's death makes the scrap of its successor dead.
+ */
+#pragma once
+
+#include <string.h>
+
+#include "secondary/qp.h"
+#include "secondary/qp_txn.h"
+#include "secondary/rcu.h"
+
+/*! Tags of leaves (qp_leaf_t.tag): what a look-up must know of an owner without touching the node. */
+enum {
+	NODE_CUT      = 1 << 0,  /*!< Has NS and is not the apex: a zone cut. */
+	NODE_DNAME    = 1 << 1,  /*!< Has DNAME. */
+	NODE_CNAME    = 1 << 2,  /*!< Has CNAME. */
+	NODE_WILDCARD = 1 << 3,  /*!< Leftmost label is "*" (RFC 4592). */
+	NODE_NSEC     = 1 << 4,  /*!< Has NSEC: stands in the NSEC chain. */
+	NODE_DS       = 1 << 5,  /*!< Has DS. */
+};
+
+/*! RRset flags. */
+enum {
+	RRSET_SIGNED    = 1 << 0, /*!< Signatures follow. */
+	RRSET_OWNER_REF = 1 << 1, /*!< Some name refers to a suffix of the owner longer than the apex: such references hold
+	                               only where the owner's name stands in the message in full. */
+};
+
+/*! Octets of one RRset's items at most: what 24 bits hold. The builder refuses a zone with a larger one. */
+#define RRSET_SIZE_MAX  0xFFFFFF
+
+/*! The timers and serial of a version (RFC 1035, section 3.3.13), seconds. */
+typedef struct {
+	uint32_t serial, refresh, retry, expire, minimum;
+	uint32_t ttl;                     /*!< Of the SOA record itself. */
+} soa_t;
+
+typedef struct snapshot {
+	struct rcu_head rcu;
+	int refs;                         /*!< Publisher, predecessor, pins. Atomic. */
+	arena_t *arena;                   /*!< Held. */
+	qp_t names;                       /*!< Owner names. */
+	qp_t nsec3;                       /*!< Owners of NSEC3 records. */
+	struct snapshot *successor;       /*!< Next version in the same arena, held; or NULL. */
+	scrap_list_t scrap;               /*!< What the successor replaced. */
+	arena_ref_t apex_node;            /*!< The apex, which every zone has. */
+	soa_t soa;
+	uint64_t records;                 /*!< Resource records, RRSIGs included. */
+	uint64_t octets;                  /*!< Sum of their uncompressed wire. */
+	uint32_t wildcards;               /*!< Owners whose leftmost label is "*"; 0 spares look-ups. */
+	bool is_signed;                   /*!< The apex has DNSKEY, or NSEC, or NSEC3PARAM with signatures: worth sending RRSIGs. */
+	uint8_t apex_len;                 /*!< Octets of the apex' name, root label included. */
+	uint8_t apex[];                   /*!< The apex, lower case. */
+} snapshot_t;
+
+/*! One RRset as readers see it. Pointers are borrowed with the snapshot. */
+typedef struct {
+	uint16_t type;
+	uint16_t count;                   /*!< Records; 0: only stray signatures. */
+	uint32_t ttl;
+	uint8_t flags;
+	uint32_t size;                    /*!< Octets of \a items. */
+	const uint8_t *items;
+	uint16_t sig_count;
+	uint32_t sig_ttl;
+	uint32_t sig_size;
+	const uint8_t *sigs;
+} rrset_t;
+
+/*! A walk over the RRsets of a node. */
+typedef struct {
+	const uint8_t *pos;
+	unsigned left;
+} rrset_iter_t;
+
+/*! \brief Starts a walk over the node at \a ref. */
+static inline rrset_iter_t rrset_begin(arena_base_t base, arena_ref_t ref)
+{
+	const uint8_t *node = arena_at(base, ref);
+	const uint8_t *pos = node + 1 + node[0];
+	return (rrset_iter_t) { .pos = pos + 1, .left = pos[0] };
+}
+
+/*! \brief Next RRset of the walk; false at its end. */
+static inline bool rrset_next(rrset_iter_t *iter, rrset_t *ret)
+{
+	if (iter->left == 0) {
+		return false;
+	}
+	iter->left--;
+
+	const uint8_t *p = iter->pos;
+	uint32_t word;
+	memcpy(&ret->type, p, 2);
+	memcpy(&ret->count, p + 2, 2);
+	memcpy(&ret->ttl, p + 4, 4);
+	memcpy(&word, p + 8, 4);
+	p += 12;
+	ret->flags = word >> 24;
+	ret->size = word & 0xFFFFFF;
+	ret->sig_count = 0;
+	ret->sig_ttl = 0;
+	ret->sig_size = 0;
+	if (ret->flags & RRSET_SIGNED) {
+		memcpy(&ret->sig_count, p, 2);
+		memcpy(&ret->sig_ttl, p + 2, 4);
+		memcpy(&ret->sig_size, p + 6, 4);
+		p += 10;
+	}
+	ret->items = p;
+	ret->sigs = p + ret->size;
+	iter->pos = ret->sigs + ret->sig_size;
+	return true;
+}
+
+/*! \brief The RRset of \a type at the node \a ref; false: there is none with records (stray signatures do not count). */
+static inline bool rrset_find(arena_base_t base, arena_ref_t ref, uint16_t type, rrset_t *ret)
+{
+	rrset_iter_t iter = rrset_begin(base, ref);
+	while (rrset_next(&iter, ret)) {
+		if (ret->type >= type) {
+			return ret->type == type && ret->count > 0;
+		}
+	}
+	return false;
+}
+
+/*! \brief One item (record) at \a item: its RDATA and length; returns the next item. */
+static inline const uint8_t *rrset_item(const uint8_t *item, const uint8_t **ret_rdata, uint16_t *ret_len)
+{
+	memcpy(ret_len, item, 2);
+	*ret_rdata = item + 2;
+	return item + 2 + *ret_len;
+}
+
+/*! \brief Octets that the node at \a ref was allocated with. */
+size_t node_size(arena_base_t base, arena_ref_t ref);
+
+/*!
+ * \brief Pins: counts one more holder of a borrowed (or already pinned) snapshot.
+ *
+ * Thread: any. RCU: inside the read section of the borrow. Blocks: no. Own: snapshot_unpin() it.
+ */
+snapshot_t *snapshot_pin(snapshot_t *snapshot);
+
+/*!
+ * \brief Gives a pin back; the last one frees what only this version uses. NULL is a no-op.
+ *
+ * Thread: any. Blocks: no; large memory is freed by the call_rcu() helper, not by the caller.
+ */
+void snapshot_unpin(snapshot_t *snapshot);
+
+/*!
+ * \brief Gives up the publisher's reference after a grace period. NULL is a no-op.
+ *
+ * To be called once by whoever has just exchanged the published pointer. Thread: any registered. Blocks: no (call_rcu()).
+ */
+void snapshot_retire(snapshot_t *snapshot);
+
+/*! \brief Octets of memory that this version holds: its arena (shared with its neighbours) and itself. Thread: any. */
+size_t snapshot_memory(const snapshot_t *snapshot);
+
+/*! \brief Compares serials (RFC 1982): is \a a newer than \a b? False for equal and for undefined pairs. */
+static inline bool serial_newer(uint32_t a, uint32_t b)
+{
+	return a != b && (uint32_t)(a - b) < 0x80000000u;
+}
