@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Socket addresses as text and compared. Pure functions, any thread.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/*! Octets of the longest text: an IPv6 address with scope, "@" and port. */
+#define ADDRESS_TEXT_MAX 80
+
+/*! \brief Writes "192.0.2.1@53" as knotd's log does ("?" for a family that is not internet). Returns \a dst. */
+char *address_text(const struct sockaddr_storage *addr, char dst[static ADDRESS_TEXT_MAX]);
+
+/*! \brief Same family and address, whatever the port (an IPv4-mapped IPv6 address is the IPv4 one). */
+bool address_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+
+/*! \brief Same family, address and port. */
+bool address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+
+/*! \brief Octets of the address structure for its family, as bind(2) and connect(2) want them. */
+static inline socklen_t address_len(const struct sockaddr_storage *addr)
+{
+	return addr->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Keeping one zone fresh: when to ask which primary, what its answer means, when the zone expires (RFC 1034, section 4.3.5;
+ *        RFC 1996). A state machine without sockets, clock or randomness of its own.
+ *
+ *                 +--------------------------- timer, NOTIFY, command -----------------------------+
+ *                 v                                                                                |
+ *     IDLE --> PROBING primary i  --same or older serial, failure--> i + 1 --none left-->  IDLE (REFRESH or RETRY)
+ *                 |                                                    ^
+ *                 | newer serial (or no version yet: at once)          | failure
+ *                 v                                                    |
+ *             TRANSFERRING from primary i ----------------------------+---success--> published, IDLE (REFRESH)
+ *
+ * A check succeeds when some primary gives an authoritative SOA that is not older than ours, or a transfer is published; it
+ * renews REFRESH and EXPIRE. All primaries are asked until one has news, so that a newer serial on a later primary is not missed
+ * while the first is behind. A failed check is repeated after RETRY; without a version after pauses that grow from a
+ * second to ten minutes. Jitter is added to scheduled checks only, never to NOTIFY or commands. EXPIRE counts from the last
+ * successful check; an expired zone goes on checking and serves again after the next success, with the same serial too.
+ *
+ * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
+ * test, and both ends of each jitter are seen.
+ *
+ * Threads: the worker's. Blocks: never. Times: milliseconds of a monotonic clock that never stands still or jumps.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "secondary/snapshot.h"
+#include "secondary/stanza.h"
+#include "secondary/zone.h"
+
+/*! Pauses without a first version: from, doubling up to. A primary that comes up is found within the last pause at most. */
+#define REFRESH_BOOTSTRAP_MIN_MS 1000
+#define REFRESH_BOOTSTRAP_MAX_MS 600000
+
+/*! No timer. */
+#define REFRESH_NEVER UINT64_MAX
+
+typedef struct refresh refresh_t;
+
+/*! What a primary said, or why it did not. */
+typedef enum {
+	PRIMARY_NEWER,          /*!< SOA with a newer serial. */
+	PRIMARY_SAME,           /*!< SOA with our serial. */
+	PRIMARY_OLDER,          /*!< SOA with an older serial. */
+	PRIMARY_FAILED,         /*!< No answer, an error, not authoritative, not verifiable, malformed. */
+} primary_answer_t;
+
+/*! The last result with one primary, for status. */
+typedef struct {
+	int64_t at;             /*!< Seconds since the epoch; 0: never asked. */
+	bool ok;
+	uint32_t serial;        /*!< That it said, if ok. */
+	char reason[96];        /*!< Why not, if not ok. */
+} primary_result_t;
+
+typedef enum {
+	REFRESH_CHECK,          /*!< zone-refresh: check now. */
+	REFRESH_RETRANSFER,     /*!< zone-retransfer: AXFR now, whatever the serial. */
+} refresh_command_t;
+
+/*! What the machine needs from its surroundings. All are called on the worker and must not call back before they return. */
+typedef struct {
+	uint64_t (*now_ms)(void *ctx);
+	int64_t (*wall)(void *ctx);                         /*!< Seconds since the epoch, for what people read. */
+	uint32_t (*random)(void *ctx, uint32_t below);      /*!< Uniform in [0, below); below > 0. */
+	void (*arm)(void *ctx, refresh_t *refresh, uint64_t at_ms); /*!< One timer; REFRESH_NEVER: off. */
+	/*! Ask for the SOA (then refresh_probed()); may queue. urgent: goes before scheduled ones (NOTIFY, commands). */
+	void (*probe)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
+	/*! Transfer (then refresh_transferred()); may queue. */
+	void (*transfer)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
+	/*! Forget what was asked for; nothing comes back for it. */
+	void (*cancel)(void *ctx, refresh_t *refresh);
+} refresh_ops_t;
+
+/*! What zone-status shows. */
+typedef struct {
+	zone_t *zone;
+	bool loaded, expired;
+	uint32_t serial;
+	enum { REFRESH_IDLE, REFRESH_PROBING, REFRESH_TRANSFERRING } doing;
+	uint64_t next_check_ms, expire_ms;                  /*!< Absolute; REFRESH_NEVER: none. */
+	uint64_t records, octets, memory;                   /*!< Of the version that serves or is kept. */
+	int64_t last_success;                               /*!< Seconds since the epoch; 0: never. */
+	unsigned primary_count;
+	const primary_t *primary;                           /*!< Borrowed from the zone's stanza. */
+	const primary_result_t *result;                     /*!< One for each primary. Borrowed. */
+} refresh_status_t;
+
+/*! \brief Begins with a zone (held) and its stanza (held): due at once. Own, or NULL (no memory). */
+refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops, void *ctx);
+
+/*! \brief The zone it keeps. Borrow. */
+zone_t *refresh_zone(const refresh_t *refresh);
+
+/*! \brief The stanza in force. Borrow. */
+const stanza_t *refresh_stanza(const refresh_t *refresh);
+
+/*! \brief Serial of the version that serves or is kept; false: none. */
+bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial);
+
+/*!
+ * \brief New settings (held). With other primaries a check under way is given up and a new one begins; with the same ones
+ *        snapshot, timers and work go on, clamped anew.
+ */
+void refresh_set_stanza(refresh_t *refresh, stanza_t *stanza);
+
+/*! \brief The timer that was armed is due. */
+void refresh_timer(refresh_t *refresh);
+
+/*!
+ * \brief The answer to ops->probe.
+ *
+ * \param serial  With an answer: the primary's. \param reason  With PRIMARY_FAILED: words that end a log line.
+ */
+void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, const char *reason);
+
+/*!
+ * \brief The end of ops->transfer.
+ *
+ * \param snapshot  Taken: the new version, which is checked (serial: RFC 1982) and published. NULL: failed with \a reason.
+ */
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *reason);
+
+/*!
+ * \brief A NOTIFY came from \a from (already authorised). Begins a check with that primary first, or repeats the one under way
+ *        afterwards. A NOTIFY with the serial that serves does nothing.
+ */
+void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
+
+/*! \brief A command of the operator: at once, without jitter. */
+void refresh_command(refresh_t *refresh, refresh_command_t command);
+
+/*! \brief Fills \a ret; borrowed parts are valid until the next call of any refresh_…() for this zone. */
+void refresh_status(const refresh_t *refresh, refresh_status_t *ret);
+
+/*! \brief Gives up what is under way (ops->cancel, timer off) and frees. What serves stays published. NULL is a no-op. */
+void refresh_free(refresh_t *refresh);

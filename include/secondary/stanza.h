@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What one module stanza of knot.conf says, as immutable data that outlives the configuration it was read from.
+ *
+ * The door reads it (settings.h); zones and the worker hold it. Ten thousand zones of one template have one stanza
+ * between them: equal ones are interned. Items that do nothing yet are not here.
+ *
+ * Threads: hold, release from any; fields are constant after stanza_intern().
+ */
+#pragma once
+
+#include <libknot/tsig.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/*! Primary addresses of a stanza at most: each is tried in turn, and a check that goes through more helps nobody. */
+#define STANZA_PRIMARIES_MAX 64
+
+/*! One address of a `remote`, in the order in which they are tried. */
+typedef struct {
+	struct sockaddr_storage addr;     /*!< With port. */
+	struct sockaddr_storage via;      /*!< Local address of the same family; ss_family AF_UNSPEC: any. */
+	knot_tsig_key_t key;              /*!< key.name NULL: none. Owned by the stanza. */
+} primary_t;
+
+typedef struct {
+	uint32_t min, max;                /*!< Seconds. */
+} clamp_t;
+
+typedef struct stanza {
+	int refs;                         /*!< Atomic. */
+	struct stanza *next;              /*!< In the table of interned ones. */
+	uint32_t refresh_jitter_ms;       /*!< Added to REFRESH, uniform from 0. */
+	uint32_t retry_jitter_ms;         /*!< Added to RETRY. */
+	clamp_t refresh, retry, expire;   /*!< Bounds on the SOA's timers. */
+	uint64_t zone_max_size;           /*!< Octets of uncompressed wire; 0: no limit. */
+	uint32_t transfer_timeout_ms;     /*!< Whole transfer. */
+	uint32_t transfer_idle_timeout_ms; /*!< Without progress. */
+	unsigned primary_count;
+	primary_t primary[];
+} stanza_t;
+
+/*! \brief A zeroed stanza with room for \a primaries; not shared yet, to be filled by its maker. Own, or NULL. */
+stanza_t *stanza_new(unsigned primaries);
+
+/*!
+ * \brief Takes \a stanza and returns the one with equal content that is known already, or \a stanza itself, held once.
+ *
+ * Thread: any (a lock, shortly).
+ */
+stanza_t *stanza_intern(stanza_t *stanza);
+
+/*! \brief Counts one more holder. */
+stanza_t *stanza_hold(stanza_t *stanza);
+
+/*! \brief Counts one less; the last one frees it with its keys (wiped). NULL is a no-op. */
+void stanza_release(stanza_t *stanza);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief The one background thread of the process: a libuv loop that owns every timer and socket of all zones.
+ *
+ * It runs the refresh machine of each zone, and does what that asks for: SOA probes (UDP; TCP on truncation, or when UDP stays
+ * without answer), transfers, timers. Other threads only leave messages: a wait-free queue and a wake-up.
+ *
+ * Fairness. At most `transfer-limit` transfers run, `transfer-limit-remote` of them with one address, and WORKER_PROBES_MAX
+ * probes; further ones wait in order, urgent ones (NOTIFY, commands) first. A primary that did not answer is left alone for
+ * WORKER_REMOTE_PAUSE_MS by all its zones; what is asked of it meanwhile fails at once, unless urgent.
+ *
+ * Threads: as each function says. Signals are blocked in the thread. It is registered with RCU.
+ */
+#pragma once
+
+#include "secondary/refresh.h"
+
+/*! Probes under way at once: each has a socket; 100,000 zones that fall due together wait here, not in the kernel. */
+#define WORKER_PROBES_MAX       256
+/*! A primary that timed out or refused connections is not asked again for so long: its zones' checks fail at once. */
+#define WORKER_REMOTE_PAUSE_MS  5000
+
+typedef struct {
+	unsigned transfer_limit;          /*!< Transfers at once. */
+	unsigned transfer_limit_remote;   /*!< Of them with one address. */
+} worker_options_t;
+
+/*!
+ * \brief Starts the thread, or counts one more user of the running one (whose options stay).
+ *
+ * Thread: load(). Blocks: until the thread runs. \return KNOT_EOK, KNOT_ENOMEM, or KNOT_ERROR.
+ */
+int worker_start(const worker_options_t *options);
+
+/*! \brief Counts one user less; the last stops the thread and joins it. Thread: unload(), outside read sections. Blocks: shortly. */
+void worker_stop(void);
+
+/*!
+ * \brief A zone is attached to, or its settings changed. \a stanza is taken (one hold). Thread: load(). Blocks: no.
+ *
+ * \return KNOT_EOK or KNOT_ENOMEM.
+ */
+int worker_zone_set(zone_t *zone, stanza_t *stanza);
+
+/*! \brief Nobody is attached any more: its machine is stopped. Thread: unload(). Blocks: no. The worker lets go of its hold later. */
+void worker_zone_gone(zone_t *zone);
+
+/*!
+ * \brief An authorised NOTIFY came. Thread: hooks. Blocks: never, allocates a small message at most once per zone at a time.
+ *
+ * While one is on its way to the worker, further ones for the zone are absorbed (NOTIFY storms): the check that follows
+ * asks for the then current serial anyway.
+ */
+void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
+
+/*! \brief Runs \a visit(refresh, ctx) on the worker and waits for its end. Thread: control's. RCU: outside. \return KNOT_EOK, or KNOT_ENOENT: the worker does not know the zone (any more). */
+int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx);
