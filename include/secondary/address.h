@@ -14,13 +14,18 @@
 /*! Octets of the longest text: an IPv6 address with scope, "@" and port. */
 #define ADDRESS_TEXT_MAX 80
 
-/*! \brief Writes "192.0.2.1@53" as knotd's log does ("?" for a family that is not internet). Returns \a dst. */
+/*! \brief Writes "192.0.2.1@53" as knotd's log does: no port if it is 0, "?" for a family that is not internet. Returns \a dst. */
 char *address_text(const struct sockaddr_storage *addr, char dst[static ADDRESS_TEXT_MAX]);
 
-/*! \brief Same family and address, whatever the port (an IPv4-mapped IPv6 address is the IPv4 one). */
+/*!
+ * \brief Same address, whatever the port.
+ *
+ * An IPv4-mapped IPv6 address is the IPv4 one. An IPv6 address without scope equals one with any scope. A family that is
+ * not internet equals nothing, itself included.
+ */
 bool address_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
-/*! \brief Same family, address and port. */
+/*! \brief Same family, address (as address_same_host()) and port. */
 bool address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 /*! \brief Octets of the address structure for its family, as bind(2) and connect(2) want them. */
