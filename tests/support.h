@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What several test programs need: names and zones from text, and zones to text.
+ *
+ * Failures end the running test (ck_abort_msg()).
+ */
+#pragma once
+
+#include "secondary/builder.h"
+#include "secondary/snapshot.h"
+
+/*! \brief Writes the name \a text (absolute with or without the last dot, case kept) to \a dst (255 octets); returns its octets. */
+size_t support_name(const char *text, uint8_t *dst);
+
+/*!
+ * \brief Gives the records of master-file text to \a builder, in the order of the text.
+ *
+ * Relative names end in \a origin; $ORIGIN and $TTL work, the TTL is 3600 without. Owners are folded.
+ * \return What the first failing builder_add() returned, or KNOT_EOK.
+ */
+int support_add(builder_t *builder, const char *origin, const char *zonefile_text);
+
+/*! \brief Builds the zone \a apex from master-file text. Own: snapshot_unpin(), or support_free() it. */
+snapshot_t *support_zone(const char *apex, const char *zonefile_text);
+
+/*! \brief As support_zone() without limits, but a failure is returned, its text in \a error (1200 octets, "" if none). */
+int support_try(const char *apex, const char *zonefile_text, const builder_limits_t *limits, snapshot_t **ret_snapshot,
+                char *error);
+
+/*! \brief Gives up a snapshot and waits until it has been freed. The thread is registered with RCU, in no read section. */
+void support_free(snapshot_t *snapshot);
+
+/*!
+ * \brief All records of a snapshot as sorted lines "owner ttl class type rdata", names in full, spaces single.
+ *
+ * \return Own: free() it.
+ */
+char *support_dump(const snapshot_t *snapshot);
+
+/*! \brief Master-file text in the form of support_dump() (sorted, duplicates kept), to compare with. Own: free() it. */
+char *support_text(const char *origin, const char *zonefile_text);
+
+/*! \brief Seed of a random test: from the environment (SEED), or the clock; printed. */
+unsigned long support_seed(void);
+
+/*! \brief Is the long form of the tests wanted (TEST_FULL=1)? */
+bool support_is_full(void);
