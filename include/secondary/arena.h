@@ -19,8 +19,9 @@
  *
  * Garbage: what no live version refers to is reported by arena_dead(); a chunk that is all dead is returned to the
  * system at once. Chunks of 256 KiB and more come straight from mmap(2), so that freeing a replaced zone really shrinks
- * the process. The first chunk is small (thousands of zones have ten records), each further one twice the size of the
- * one before, up to ARENA_CHUNK_MAX. An object larger than that gets a chunk of its own.
+ * the process. The first chunk is small (thousands of zones have ten records), each further one as large as what is in
+ * use by then, up to ARENA_CHUNK_MAX: a loading zone doubles, a small one that changes for years gets no large chunk.
+ * A large object gets a chunk of its own.
  *
  * Limits: 4,095 chunks of 4 MiB (16 GiB) and ARENA_OBJECT_MAX an object; beyond: KNOT_ESPACE.
  * Threads: one writer at a time (alloc, seal, rollback, trim); hold, release and dead from any thread; readers of sealed
