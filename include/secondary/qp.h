@@ -77,10 +77,10 @@ typedef struct {
 
 /*! A position in canonical order. Opaque; no need to free. */
 typedef struct {
-	const qp_t *qp;
-	uint16_t depth;
-	qp_node_t node[QP_KEY_MAX + 2];
-	uint8_t twig[QP_KEY_MAX + 2];
+	const qp_t *qp;                   /*!< Must stay where it is, and unchanged. */
+	uint16_t depth;                   /*!< Nodes on the way; 0: before the first leaf or after the last. */
+	bool at_end;                      /*!< With depth 0: after the last. */
+	const qp_node_t *node[QP_KEY_MAX + 2];
 } qp_iter_t;
 
 /*!
@@ -118,6 +118,14 @@ qp_leaf_t qp_seek(const qp_t *qp, const qp_key_t *key, qp_iter_t *iter);
 /*! \brief Sets \a iter before the first leaf. */
 void qp_begin(const qp_t *qp, qp_iter_t *iter);
 
-/*! \brief Goes to the next (previous) leaf and returns it; ref 0 at the end (begin), where the iterator stays. */
+/*! \brief Sets \a iter after the last leaf, so that qp_prev() gives the last one. */
+void qp_end(const qp_t *qp, qp_iter_t *iter);
+
+/*!
+ * \brief Goes to the next (previous) leaf and returns it.
+ *
+ * With ref 0 there is none, and the iterator stands after the last (before the first) leaf and stays there; the other
+ * direction leads back to it.
+ */
 qp_leaf_t qp_next(qp_iter_t *iter);
 qp_leaf_t qp_prev(qp_iter_t *iter);

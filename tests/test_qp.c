@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Unit tests of the trie, reading (qp) and writing (qp_txn).
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "fuzz_qp.c"
+
+/*! \brief Reads a name in presentation format, absolute or not; "\DDD" as usual. */
+static name_t name_parse(const char *text)
+{
+	name_t name = { .len = 0 };
+	uint8_t octets[63];
+	unsigned len = 0;
+
+	while (*text != '\0') {
+		if (*text == '.') {
+			name_add(&name, octets, len);
+			len = 0;
+			text++;
+		} else if (*text == '\\') {
+			octets[len++] = (uint8_t)((text[1] - '0') * 100 + (text[2] - '0') * 10 + (text[3] - '0'));
+			text += 4;
+		} else {
+			octets[len++] = (uint8_t)*text++;
+		}
+	}
+	name_add(&name, octets, len);
+	return name;
+}
+
+/* One trie for the tests with given names. */
+static arena_t *arena;
+static qp_txn_t txn;
+static scrap_list_t scrap;
+static qp_t qp;
+
+static void setup(void)
+{
+	arena = arena_new(0);
+	ck_assert_ptr_nonnull(arena);
+	scrap = (scrap_list_t){ 0 };
+	qp_txn_begin(&txn, arena, NULL, &scrap);
+}
+
+static void teardown(void)
+{
+	scrap_clear(&scrap);
+	arena_release(arena);
+}
+
+static arena_ref_t new_object(const name_t *name)
+{
+	arena_ref_t ref = 0;
+	ck_assert_int_eq(arena_alloc(arena, 1 + name->len, &ref), KNOT_EOK);
+	uint8_t *object = arena_ptr(arena, ref);
+	object[0] = name->len;
+	memcpy(object + 1, name->labels, name->len);
+	return ref;
+}
+
+static arena_ref_t put(const char *text, uint16_t tag)
+{
+	name_t name = name_parse(text);
+	arena_ref_t ref = new_object(&name);
+	ck_assert_int_eq(qp_txn_put(&txn, ref, tag, NULL), KNOT_EOK);
+	return ref;
+}
+
+static void commit(void)
+{
+	qp_txn_commit(&txn, &qp);
+	arena_seal(arena);
+	qp.base = arena_base(arena);
+}
+
+static qp_key_t key_of(const char *text)
+{
+	qp_key_t key;
+	name_t name = name_parse(text);
+	name_key(&name, &key);
+	return key;
+}
+
+START_TEST(key_orders_octets)
+{
+	qp_key_t last = key_of(""), key;
+
+	ck_assert_uint_eq(last.len, 0);
+	for (unsigned octet = 0; octet < 256; octet++) {
+		if (octet >= 'A' && octet <= 'Z') {
+			continue;
+		}
+		const uint8_t label[] = { 1, (uint8_t)octet };
+		qp_key(&key, label, sizeof(label));
+		ck_assert_uint_eq(key.labels, 1);
+		ck_assert_uint_eq(key.sym[key.len - 1], QP_LABEL_END);
+		ck_assert_int_gt(memcmp(key.sym, last.sym, key.len < last.len + 1 ? key.len : last.len + 1), 0);
+		for (unsigned i = 0; i + 1 < key.len; i++) {
+			ck_assert_uint_gt(key.sym[i], QP_LABEL_END);
+			ck_assert_uint_lt(key.sym[i], QP_TWIGS_MAX);
+		}
+		bool is_plain = (octet >= 'a' && octet <= 'z') || (octet >= '0' && octet <= '9') || octet == '-' || octet == '_';
+		ck_assert_uint_eq(key.len, is_plain ? 2 : 3);
+		last = key;
+	}
+}
+END_TEST
+
+START_TEST(key_folds_case)
+{
+	qp_key_t upper = key_of("WWW.EXAMPLE-Zone"), lower = key_of("www.example-zone");
+	ck_assert_uint_eq(upper.len, lower.len);
+	ck_assert_mem_eq(upper.sym, lower.sym, lower.len);
+}
+END_TEST
+
+START_TEST(key_fits_longest_names)
+{
+	name_t name = { .len = 0 };
+	uint8_t octets[63];
+	qp_key_t key;
+
+	memset(octets, 0xFF, sizeof(octets));
+	name_add(&name, octets, 63);
+	name_add(&name, octets, 63);
+	name_add(&name, octets, 63);
+	name_add(&name, octets, 61);
+	ck_assert_uint_eq(name.len, 254);
+	name_key(&name, &key);
+	ck_assert_uint_eq(key.len, 2 * 250 + 4);
+	ck_assert_uint_lt(key.len, QP_KEY_MAX);
+	ck_assert_uint_eq(key.labels, 4);
+
+	name.len = 0;
+	for (unsigned i = 0; i < 127; i++) {
+		name_add(&name, octets, 1);
+	}
+	ck_assert_uint_eq(name.len, 254);
+	name_key(&name, &key);
+	ck_assert_uint_eq(key.labels, QP_LABELS_MAX);
+	ck_assert_uint_eq(key.len, 3 * 127);
+}
+END_TEST
+
+/* RFC 4034, section 6.1, put in an order of no meaning. */
+START_TEST(order_is_canonical)
+{
+	static const char *const order[] = {
+		"example", "a.example", "yljkjljk.a.example", "Z.a.example", "zABC.a.EXAMPLE", "z.example",
+		"\\001.z.example", "*.z.example", "\\200.z.example",
+	};
+	static const unsigned shuffled[] = { 5, 8, 2, 0, 7, 3, 1, 6, 4 };
+	arena_ref_t ref[9];
+	qp_iter_t iter;
+
+	for (unsigned i = 0; i < 9; i++) {
+		ref[shuffled[i]] = put(order[shuffled[i]], (uint16_t)shuffled[i]);
+	}
+	commit();
+	ck_assert_uint_eq(qp.count, 9);
+	qp_begin(&qp, &iter);
+	for (unsigned i = 0; i < 9; i++) {
+		qp_leaf_t leaf = qp_next(&iter);
+		ck_assert_uint_eq(leaf.ref, ref[i]);
+		ck_assert_uint_eq(leaf.tag, i);
+	}
+	ck_assert_uint_eq(qp_next(&iter).ref, 0);
+}
+END_TEST
+
+/* A zone with an apex, empty non-terminals, a wildcard and names that are a part of others. */
+static const struct {
+	const char *name;
+	const char *match;           /* NULL: none */
+	unsigned enclosed;
+	const char *ancestor[3];
+	const char *before;          /* Greatest name not after it. */
+} find_cases[] = {
+	{ "",              "",        0, { NULL },                "" },
+	{ "a",             "a",       1, { "" },                  "a" },
+	{ "A",             "a",       1, { "" },                  "a" },
+	{ "b",             NULL,      0, { "" },                  "aa" },
+	{ "aa",            "aa",      1, { "" },                  "aa" },
+	{ "aaa",           NULL,      0, { "" },                  "aa" },
+	{ "x.a",           "x.a",     2, { "", "a" },             "x.a" },
+	{ "y.a",           NULL,      1, { "", "a" },             "x.a" },
+	{ "w.a",           NULL,      1, { "", "a" },             "a" },
+	{ "z.y.x.a",       NULL,      2, { "", "a", "x.a" },      "x.a" },
+	{ "x.aa",          NULL,      1, { "", "aa" },            "aa" },
+	{ "ent",           NULL,      1, { "" },                  "aa" },
+	{ "mid.ent",       NULL,      2, { "" },                  "aa" },
+	{ "low.mid.ent",   "low.mid.ent", 3, { "" },              "low.mid.ent" },
+	{ "kow.mid.ent",   NULL,      2, { "" },                  "aa" },
+	{ "mow.mid.ent",   NULL,      2, { "" },                  "low.mid.ent" },
+	{ "e.low.mid.ent", NULL,      3, { "", "low.mid.ent" },   "low.mid.ent" },
+	{ "min.ent",       NULL,      1, { "" },                  "low.mid.ent" },
+	{ "en",            NULL,      0, { "" },                  "aa" },
+	{ "entity",        NULL,      0, { "" },                  "low.mid.ent" },
+	{ "*.w",           "*.w",     2, { "" },                  "*.w" },
+	{ "w",             NULL,      1, { "" },                  "low.mid.ent" },
+	{ "q.w",           NULL,      1, { "" },                  "*.w" },
+	{ "q.*.w",         NULL,      2, { "", "*.w" },           "*.w" },
+	{ "zz",            NULL,      0, { "" },                  "*.w" },
+	{ "\\000",         NULL,      0, { "" },                  "" },
+	{ "\\255",         NULL,      0, { "" },                  "*.w" },
+	{ "a\\046x",       NULL,      0, { "" },                  "x.a" },
+};
+
+START_TEST(find_tells_ancestors)
+{
+	qp_path_t path;
+	qp_iter_t iter;
+	static const char *const names[] = { "*.w", "aa", "a", "low.mid.ent", "", "x.a" };
+	for (unsigned i = 0; i < 6; i++) {
+		put(names[i], (uint16_t)i);
+	}
+	commit();
+
+	qp_key_t key = key_of(find_cases[_i].name);
+	qp_find(&qp, &key, &path);
+	if (find_cases[_i].match == NULL) {
+		ck_assert_uint_eq(path.match.ref, 0);
+	} else {
+		qp_key_t match = key_of(find_cases[_i].match);
+		ck_assert_uint_ne(path.match.ref, 0);
+		ck_assert_uint_eq(path.match.ref, qp_get(&qp, &match).ref);
+	}
+	ck_assert_uint_eq(path.enclosed, find_cases[_i].enclosed);
+
+	unsigned count = 0;
+	for (; count < 3 && find_cases[_i].ancestor[count] != NULL; count++) {
+		qp_key_t ancestor = key_of(find_cases[_i].ancestor[count]);
+		ck_assert_uint_lt(count, path.count);
+		ck_assert_uint_eq(path.ancestor[count].ref, qp_get(&qp, &ancestor).ref);
+	}
+	ck_assert_uint_eq(path.count, count);
+
+	qp_key_t before = key_of(find_cases[_i].before);
+	ck_assert_uint_eq(qp_seek(&qp, &key, &iter).ref, qp_get(&qp, &before).ref);
+}
+END_TEST
+
+START_TEST(empty_trie_answers)
+{
+	qp_key_t key = key_of("a.b");
+	qp_path_t path;
+	qp_iter_t iter;
+
+	commit();
+	ck_assert_uint_eq(qp_get(&qp, &key).ref, 0);
+	qp_find(&qp, &key, &path);
+	ck_assert(path.match.ref == 0 && path.count == 0 && path.enclosed == 0);
+	ck_assert_uint_eq(qp_seek(&qp, &key, &iter).ref, 0);
+	ck_assert_uint_eq(qp_next(&iter).ref, 0);
+	ck_assert_uint_eq(qp_prev(&iter).ref, 0);
+}
+END_TEST
+
+/* 127 labels, each an owner: as deep as a trie gets, and as many ancestors as there can be. */
+START_TEST(deepest_name_has_all_ancestors)
+{
+	name_t name = { .len = 0 };
+	qp_path_t path;
+	qp_key_t key;
+
+	for (unsigned labels = 0; labels <= QP_LABELS_MAX; labels++) {
+		arena_ref_t ref = new_object(&name);
+		ck_assert_int_eq(qp_txn_put(&txn, ref, (uint16_t)labels, NULL), KNOT_EOK);
+		if (labels < QP_LABELS_MAX) {
+			name_add(&name, (const uint8_t *)"\x80", 1);
+		}
+	}
+	commit();
+	name_key(&name, &key);
+	qp_find(&qp, &key, &path);
+	ck_assert_uint_eq(path.match.tag, QP_LABELS_MAX);
+	ck_assert_uint_eq(path.enclosed, QP_LABELS_MAX);
+	ck_assert_uint_eq(path.count, QP_LABELS_MAX);
+	for (unsigned i = 0; i < path.count; i++) {
+		ck_assert_uint_eq(path.ancestor[i].tag, i);
+		ck_assert_uint_eq(path.ancestor[i].labels, i);
+	}
+}
+END_TEST
+
+/* A change of one name costs the vectors on its way, not the trie. */
+START_TEST(change_copies_only_its_path)
+{
+	char text[16];
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(text, sizeof(text), "host%05u", i * 7919 % 100000);
+		put(text, 0);
+	}
+	commit();
+	size_t before = arena_stats(arena).used;
+	ck_assert_uint_eq(scrap.count, 0);
+
+	qp_t old = qp;
+	qp_txn_begin(&txn, arena, &old, &scrap);
+	put("host50000x", 1);
+	commit();
+	ck_assert_uint_le(scrap.count, 8);
+	ck_assert_uint_le(arena_stats(arena).used - before, 1024);
+	qp_key_t key = key_of("host50000x");
+	ck_assert_uint_eq(qp_get(&old, &key).ref, 0);
+	ck_assert_uint_ne(qp_get(&qp, &key).ref, 0);
+	ck_assert_uint_eq(old.count, 5000);
+	ck_assert_uint_eq(qp.count, 5001);
+}
+END_TEST
+
+START_TEST(put_and_delete_leave_nothing)
+{
+	static const char *const names[] = { "", "a", "b.a", "c.b.a", "\\000", "zz" };
+	for (unsigned i = 0; i < 6; i++) {
+		put(names[i], 0);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		qp_key_t key = key_of(names[i]);
+		qp_leaf_t old = { 0 };
+		ck_assert_int_eq(qp_txn_del(&txn, &key, &old), KNOT_EOK);
+		ck_assert_uint_ne(old.ref, 0);
+		arena_dead(arena, old.ref, 1 + name_parse(names[i]).len);
+		ck_assert_int_eq(qp_txn_del(&txn, &key, &old), KNOT_EOK);
+		ck_assert_uint_eq(old.ref, 0);
+	}
+	commit();
+	ck_assert_uint_eq(qp.count, 0);
+	ck_assert_uint_eq(arena_stats(arena).used, 0);
+	ck_assert_uint_eq(scrap.count, 0);
+}
+END_TEST
+
+START_TEST(scrap_reports_lack_of_memory)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		ck_assert_int_eq(scrap_add(&scrap, 1 + i, 4), KNOT_EOK);
+	}
+	alloc_budget = 0;
+	ck_assert_int_eq(scrap_add(&scrap, 99, 4), KNOT_ENOMEM);
+	alloc_budget = -1;
+	ck_assert_uint_eq(scrap.count, 16);
+	ck_assert_int_eq(scrap_add(&scrap, 99, 4), KNOT_EOK);
+	ck_assert_uint_eq(scrap.item[16].ref, 99);
+}
+END_TEST
+
+static uint64_t random_next(uint64_t *seed)
+{
+	/* splitmix64: any seed will do */
+	uint64_t z = (*seed += 0x9E3779B97F4A7C15);
+	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+	z = (z ^ z >> 27) * 0x94D049BB133111EB;
+	return z ^ z >> 31;
+}
+
+START_TEST(random_programs_agree_with_oracle)
+{
+	static uint8_t program[4096];
+	const char *given = getenv("SEED");
+	bool is_full = getenv("TEST_FULL") != NULL;
+	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+
+	printf("random_programs_agree_with_oracle: SEED=%llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	for (unsigned round = 0; round < (is_full ? 4000 : 120); round++) {
+		size_t size = 64 << (round % 6);
+		for (size_t i = 0; i < size; i++) {
+			program[i] = (uint8_t)random_next(&seed);
+		}
+		LLVMFuzzerTestOneInput(program, size);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("qp");
+	TCase *given = tcase_create("given names");
+	TCase *oracle = tcase_create("oracle");
+
+	tcase_add_checked_fixture(given, setup, teardown);
+	tcase_add_test(given, key_orders_octets);
+	tcase_add_test(given, key_folds_case);
+	tcase_add_test(given, key_fits_longest_names);
+	tcase_add_test(given, order_is_canonical);
+	tcase_add_loop_test(given, find_tells_ancestors, 0, sizeof(find_cases) / sizeof(find_cases[0]));
+	tcase_add_test(given, empty_trie_answers);
+	tcase_add_test(given, deepest_name_has_all_ancestors);
+	tcase_add_test(given, change_copies_only_its_path);
+	tcase_add_test(given, put_and_delete_leave_nothing);
+	tcase_add_test(given, scrap_reports_lack_of_memory);
+	suite_add_tcase(suite, given);
+
+	tcase_add_test(oracle, random_programs_agree_with_oracle);
+	tcase_set_timeout(oracle, 280);
+	suite_add_tcase(suite, oracle);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
