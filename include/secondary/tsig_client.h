@@ -23,7 +23,7 @@
 
 typedef struct tsig_client tsig_client_t;
 
-/*! \brief Begins with \a key (borrowed until tsig_client_free()). Own, or NULL (no memory). */
+/*! \brief Begins with \a key (its name in lower case; borrowed until tsig_client_free()). Own, or NULL (no memory). */
 tsig_client_t *tsig_client_new(const knot_tsig_key_t *key);
 
 /*!
@@ -38,9 +38,11 @@ int tsig_client_sign(tsig_client_t *tsig, uint8_t *wire, size_t *len, size_t max
  * \brief Verifies the next message of the answer and takes its TSIG record off (ARCOUNT and \a len become smaller).
  *
  * An unsigned message is KNOT_EOK while one may come; whether it was genuine is known with the next signed one, so nothing
- * may be published before tsig_client_finish().
- * \return KNOT_EOK, KNOT_TSIG_EBADSIG, KNOT_TSIG_EBADKEY, KNOT_TSIG_EBADTIME (ours or the one that the server reports),
- *         KNOT_TSIG_EBADTRUNC, KNOT_EMALF, KNOT_ENOTSIG (unsigned where a signature is due), KNOT_ENOMEM.
+ * may be published before tsig_client_finish(). A failure leaves the message and the state as they were, so that a forged
+ * datagram does no harm to the genuine one behind it. Truncated MACs are not accepted, as by knotd.
+ * \return KNOT_EOK, KNOT_TSIG_EBADSIG, KNOT_TSIG_EBADKEY (other name or algorithm), KNOT_TSIG_EBADTIME, KNOT_TSIG_EBADTRUNC
+ *         (found by us or reported by the server), KNOT_EMALF (message or record), KNOT_ENOTSIG (unsigned where a
+ *         signature is due), KNOT_ENOMEM.
  */
 int tsig_client_verify(tsig_client_t *tsig, uint8_t *wire, size_t *len);
 
