@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the system tests."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from servers import Servers, module_path, sign_zone  # noqa: E402
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """Makes servers; whatever still runs at the end is stopped, and its end is judged as part of the test."""
+    some = Servers(tmp_path)
+    yield some
+    some.stop()
+
+
+@pytest.fixture
+def sign(tmp_path):
+    """sign(zone, text, nsec3=…, opt_out=…) → text of the signed zone."""
+    return lambda zone, text, **how: sign_zone(tmp_path / "sign", zone, text, **how)
+
+
+@pytest.fixture(params=["zone", "global"])
+def scope(request):
+    """Both scopes of the module, one after the other."""
+    return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def module():
+    """The module has to be there: a run without it would test nothing."""
+    path = module_path()
+    if not path.exists():
+        pytest.exit(f"{path} does not exist: ./build.sh build", returncode=3)
+    return path
+
+
+def pytest_report_header():
+    return [f"module: {module_path()}"] + [f"{name}: {value}" for name, value in os.environ.items() if name.startswith("SECONDARY_")]
+
+
+full = pytest.mark.skipif(os.environ.get("TEST_FULL") != "1", reason="long form: ./build.sh test full")
