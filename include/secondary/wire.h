@@ -73,3 +73,62 @@ static inline unsigned wire_names(uint16_t type, unsigned *ret_skip)
 	*ret_skip = type == 15 /* MX */ ? 2 : 0;
 	return type == 6 /* SOA */ || type == 14 /* MINFO */ ? 2 : 1;
 }
+
+/*!
+ * \brief Compares RDATA (in full) in canonical order (RFC 4034, sections 6.2 and 6.3; RFC 6840, section 5.1).
+ *
+ * 0: the same record, even where the case of names differs.
+ */
+int wire_rdata_compare(uint16_t type, const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len);
+
+/*!
+ * Suffixes of names that are remembered for one RRset, and places looked at for one. Both bound the work for an RRset of
+ * 65,535 names to that of so many look-ups; a suffix that finds no place costs two or more octets on the wire.
+ */
+#define WIRE_KEEPER_SLOTS  512
+#define WIRE_KEEPER_PROBES 4
+
+/*! A suffix that stands in the RRset. */
+typedef struct {
+	const uint8_t *name;              /*!< In full; borrowed from the RDATA given. */
+	uint32_t hash;
+	uint16_t pos;                     /*!< Octets after the RRset's first one, as sent. */
+	uint8_t len;
+	uint8_t round;                    /*!< The RRset that it belongs to. */
+} wire_suffix_t;
+
+/*! Brings the RDATA of one RRset after the other into kept form. Zeroed: ready for wire_keep_begin(). No need to free. */
+typedef struct {
+	uint16_t type;
+	unsigned skip;                    /*!< Octets before the first name. */
+	unsigned names;                   /*!< Names that follow each other. */
+	size_t size;                      /*!< Octets of the RRset so far, as sent. */
+	const uint8_t *owner;
+	size_t owner_len;
+	size_t apex_len;
+	size_t suffix_max;                /*!< Longest suffix of the owner that may be referred to. */
+	bool is_shared;                   /*!< There are names that could refer to each other. */
+	bool has_owner_ref;               /*!< Out: a reference to more of the owner than the apex was made. */
+	uint8_t round;
+	uint8_t owner_labels[32];         /*!< Bit per octet of the owner: a label begins there. */
+	wire_suffix_t slot[WIRE_KEEPER_SLOTS];
+} wire_keeper_t;
+
+/*!
+ * \brief Begins an RRset of a compressed \a type (wire_compresses()) with \a count records.
+ *
+ * \param owner  In full; borrowed until the last wire_keep() of this RRset, as is the RDATA given to it.
+ */
+void wire_keep_begin(wire_keeper_t *keeper, uint16_t type, size_t count, const uint8_t *owner, size_t owner_len,
+                     size_t apex_len);
+
+/*!
+ * \brief Brings the next record's RDATA into kept form.
+ *
+ * Each name ends in the longest suffix that stands elsewhere already: in the owner (less the asterisk of a wildcard), or
+ * in an earlier name of the RRset; in the owner when both are equally long. Case is not looked at, as by other servers.
+ * \param rdata  In full.
+ * \param dst    At least \a rdlen octets.
+ * \return Octets written (at most \a rdlen), or KNOT_EMALF (RDATA does not fit the type).
+ */
+int wire_keep(wire_keeper_t *keeper, const uint8_t *rdata, uint16_t rdlen, uint8_t *dst);
