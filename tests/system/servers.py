@@ -259,6 +259,8 @@ class Server:
 
     def assert_clean(self):
         reports = [report.read_text(errors="replace") for report in sorted(self.path.glob("report.*"))]
+        reports += [text for text in (report.read_text(errors="replace") for report in sorted(self.path.glob("valgrind.*")))
+                    if "ERROR SUMMARY: 0 errors" not in text]
         reports += [line for line in self.log_text().splitlines() if REPORT.search(line)]
         assert not reports, f"{self.path.name}: " + "\n".join(reports)[:8000]
 
