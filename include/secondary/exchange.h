@@ -7,11 +7,18 @@
  * UDP: a socket of its own for each exchange (random port), connected, so that only the remote's datagrams come; a query
  * that gets no answer is sent again. TCP: one connection, length-framed messages until the reader says that it has all.
  * With a key the query is signed and every message verified before the reader sees it (tsig_client.h). Datagrams that
- * are not the answer (other id, not a response, other question, not verifiable) are passed over, as they may be forged;
- * on TCP they end the exchange.
+ * are not the answer (other id, opcode or question, not a response, longer than 4 KiB, not verifiable) are passed over, as
+ * they may be forged; on TCP they end the exchange.
  *
- * Threads: the one that runs \a loop; every function and callback. Blocks: never. Memory: one exchange and, over TCP,
- * one message buffer of 64 KiB.
+ *     start --> UDP: sent --answer--> message() --enough--> done()
+ *          |     ^     |                   \--more--> sent
+ *          |     +-----+ pause, up to the last one; then done(KNOT_ETIMEOUT)
+ *          +--> TCP: connecting --> sent --message--> message() --enough--> done()
+ *                                       ^                 | more
+ *                                       +-----------------+       closed, no progress, not an answer: done(KNOT_E…)
+ *
+ * Threads: the one that runs \a loop; every function and callback. Blocks: never. Memory: one exchange with its query and
+ * a buffer for one message, 64 KiB over TCP, 4 KiB over UDP.
  */
 #pragma once
 
@@ -29,7 +36,7 @@ typedef struct {
 	struct sockaddr_storage remote;
 	struct sockaddr_storage via;      /*!< Local address to use; ss_family AF_UNSPEC: any. */
 	bool tcp;
-	const uint8_t *query;             /*!< Complete, unsigned; copied. The exchange puts a random id into it. */
+	const uint8_t *query;             /*!< Complete with one question, unsigned; copied. The exchange puts a random id into it. */
 	size_t query_len;
 	const knot_tsig_key_t *key;       /*!< NULL: unsigned. Borrowed until the end of the exchange. */
 	uint32_t timeout_ms;              /*!< Whole exchange. */
@@ -43,9 +50,11 @@ typedef enum {
 
 typedef struct {
 	/*!
-	 * \brief A message came: id, QR and, where a question stands in it, the question were checked, TSIG verified and taken off.
+	 * \brief A message came: id, QR, opcode and, where a question stands in it, the question were checked, TSIG verified and
+	 *        taken off.
 	 *
-	 * \a msg is borrowed for the call. The exchange must not be cancelled from within.
+	 * No question may stand in messages over TCP, and in a datagram with an RCODE other than NOERROR. \a msg is borrowed for
+	 * the call. The exchange must not be cancelled from within.
 	 */
 	exchange_next_t (*message)(void *ctx, const uint8_t *msg, size_t len);
 
@@ -54,7 +63,8 @@ typedef struct {
 	 *
 	 * \param ret  KNOT_EOK: the reader had enough (and the last message was signed, if a key was given). Else KNOT_ETIMEOUT
 	 *             (no answer, or no progress), KNOT_ECONNREFUSED-like errors as knot_map_errno() gives them, KNOT_ECONN
-	 *             (closed by the remote before the end), KNOT_EMALF (not an answer to the query), KNOT_TSIG_E…, KNOT_ENOTSIG.
+	 *             (closed by the remote before the end), KNOT_EMALF (not an answer to the query), KNOT_TSIG_E…, KNOT_ENOTSIG
+	 *             (over UDP after the last pause, if that was wrong with the last datagram that was passed over).
 	 */
 	void (*done)(void *ctx, int ret);
 } exchange_callbacks_t;
@@ -68,5 +78,9 @@ typedef struct {
 int exchange_start(uv_loop_t *loop, const exchange_params_t *params, const exchange_callbacks_t *callbacks, void *ctx,
                    exchange_t **ret);
 
-/*! \brief Ends at once; no callback comes any more. Memory is freed when the loop has closed its handles. NULL is a no-op. */
+/*!
+ * \brief Ends at once, between start and done(); no callback comes any more, the key is not needed any more.
+ *
+ * Memory is freed when the loop has closed the handles: it must run on. NULL is a no-op.
+ */
 void exchange_cancel(exchange_t *exchange);
