@@ -160,6 +160,18 @@ static inline const uint8_t *rrset_item(const uint8_t *item, const uint8_t **ret
 	return item + 2 + *ret_len;
 }
 
+/*!
+ * \brief Undoes the kept form: writes RDATA with all names in full.
+ *
+ * \param rrset      The RRset that the record is in (not asked for other types than those of wire_compresses()).
+ * \param owner      Its owner in full, \a owner_len octets; of a wildcard, the asterisk or what stands for it.
+ * \param rdata      A record's RDATA (rrset_item()), \a len octets.
+ * \param dst        At least 65,535 octets.
+ * \return Octets written.
+ */
+size_t rrset_rdata_full(const rrset_t *rrset, const uint8_t *owner, size_t owner_len, const uint8_t *rdata, uint16_t len,
+                        uint8_t *dst);
+
 /*! \brief Octets that the node at \a ref was allocated with. */
 size_t node_size(arena_base_t base, arena_ref_t ref);
 
@@ -173,7 +185,7 @@ snapshot_t *snapshot_pin(snapshot_t *snapshot);
 /*!
  * \brief Gives a pin back; the last one frees what only this version uses. NULL is a no-op.
  *
- * Thread: any. Blocks: no; large memory is freed by the call_rcu() helper, not by the caller.
+ * Thread: any registered. Blocks: no; memory is freed by the call_rcu() helper, not by the caller.
  */
 void snapshot_unpin(snapshot_t *snapshot);
 

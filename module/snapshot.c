@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What readers of a snapshot need beyond a few loads, and the end of its life.
+ */
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "secondary/snapshot.h"
+#include "secondary/wire.h"
+
+/*! Octets of a record as sent before its RDATA: owner as a pointer, type, class, TTL, RDLENGTH. */
+#define RECORD_HEAD 12
+
+/*! In \a refs of a snapshot that is being freed: a pin that comes too late is seen by the assertion in snapshot_pin(). */
+#define REFS_DEAD   (-0x0DEAD)
+
+size_t node_size(arena_base_t base, arena_ref_t ref)
+{
+	rrset_iter_t iter = rrset_begin(base, ref);
+	rrset_t rrset;
+	while (rrset_next(&iter, &rrset)) {
+		continue;
+	}
+	return iter.pos - (const uint8_t *)arena_at(base, ref);
+}
+
+/*! \brief Finds what stands \a offset octets after the RRset's first one, as sent. */
+static const uint8_t *rrset_inside(const rrset_t *rrset, size_t offset)
+{
+	const uint8_t *item = rrset->items;
+	const uint8_t *rdata;
+	uint16_t len;
+	const uint8_t *next = rrset_item(item, &rdata, &len);
+	while (offset >= (size_t)RECORD_HEAD + len) {
+		offset -= RECORD_HEAD + len;
+		next = rrset_item(next, &rdata, &len);
+	}
+	assert(offset >= RECORD_HEAD && next <= rrset->items + rrset->size);
+	return rdata + offset - RECORD_HEAD;
+}
+
+/*! \brief Writes the kept name at \a name in full; returns the octet after it, where it stands. */
+static const uint8_t *name_full(const rrset_t *rrset, const uint8_t *owner, size_t owner_len, const uint8_t *name,
+                                uint8_t *dst, size_t *len)
+{
+	const uint8_t *end = NULL;
+	while (*name != 0) {
+		if (*name < (WIRE_REF >> 8)) {
+			memcpy(dst + *len, name, *name + 1);
+			*len += *name + 1;
+			name += *name + 1;
+			continue;
+		}
+		uint16_t value = name[0] << 8 | name[1];
+		end = end != NULL ? end : name + 2;
+		if (!(value & WIRE_REF_INSIDE)) {
+			size_t suffix = value & 0xFF;
+			memcpy(dst + *len, owner + owner_len - suffix, suffix);
+			*len += suffix;
+			return end;
+		}
+		name = rrset_inside(rrset, value & WIRE_INSIDE_MAX);
+	}
+	dst[(*len)++] = 0;
+	return end != NULL ? end : name + 1;
+}
+
+size_t rrset_rdata_full(const rrset_t *rrset, const uint8_t *owner, size_t owner_len, const uint8_t *rdata, uint16_t len,
+                        uint8_t *dst)
+{
+	if (!wire_compresses(rrset->type)) {
+		memcpy(dst, rdata, len);
+		return len;
+	}
+
+	unsigned skip;
+	unsigned names = wire_names(rrset->type, &skip);
+	memcpy(dst, rdata, skip);
+	size_t written = skip;
+	const uint8_t *pos = rdata + skip;
+	for (unsigned i = 0; i < names; i++) {
+		pos = name_full(rrset, owner, owner_len, pos, dst, &written);
+	}
+
+	size_t rest = rdata + len - pos;
+	memcpy(dst + written, pos, rest);
+	return written + rest;
+}
+
+snapshot_t *snapshot_pin(snapshot_t *snapshot)
+{
+	int before = __atomic_fetch_add(&snapshot->refs, 1, __ATOMIC_RELAXED);
+	assert(before > 0);
+	(void)before;
+	return snapshot;
+}
+
+/*! \brief Gives one reference back; true: it was the last one. */
+static bool refs_drop(snapshot_t *snapshot)
+{
+	int before = __atomic_fetch_sub(&snapshot->refs, 1, __ATOMIC_ACQ_REL);
+	assert(before > 0);
+	return before == 1;
+}
+
+/*! \brief Frees a version that nobody holds, and its successors as far as it was their last holder. */
+static void snapshot_free(snapshot_t *snapshot)
+{
+	while (snapshot != NULL) {
+		snapshot_t *successor = snapshot->successor;
+		__atomic_store_n(&snapshot->refs, REFS_DEAD, __ATOMIC_RELAXED);
+		for (uint32_t i = 0; i < snapshot->scrap.count; i++) {
+			arena_dead(snapshot->arena, snapshot->scrap.item[i].ref, snapshot->scrap.item[i].size);
+		}
+		scrap_clear(&snapshot->scrap);
+		arena_release(snapshot->arena);
+		free(snapshot);
+		snapshot = successor != NULL && refs_drop(successor) ? successor : NULL;
+	}
+}
+
+static void on_unpinned(struct rcu_head *head)
+{
+	snapshot_free(caa_container_of(head, snapshot_t, rcu));
+}
+
+void snapshot_unpin(snapshot_t *snapshot)
+{
+	/* The publisher's reference is gone, so snapshot_retire() does not use the head any more. */
+	if (snapshot != NULL && refs_drop(snapshot)) {
+		call_rcu(&snapshot->rcu, on_unpinned);
+	}
+}
+
+static void on_retired(struct rcu_head *head)
+{
+	snapshot_t *snapshot = caa_container_of(head, snapshot_t, rcu);
+	if (refs_drop(snapshot)) {
+		snapshot_free(snapshot);
+	}
+}
+
+void snapshot_retire(snapshot_t *snapshot)
+{
+	if (snapshot != NULL) {
+		call_rcu(&snapshot->rcu, on_retired);
+	}
+}
+
+size_t snapshot_memory(const snapshot_t *snapshot)
+{
+	return sizeof(*snapshot) + snapshot->apex_len + snapshot->scrap.capacity * sizeof(scrap_t) +
+	       arena_stats(snapshot->arena).reserved;
+}
