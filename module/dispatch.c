@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What is this query, and who answers it.
+ */
+#include "secondary/dispatch.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include <libknot/libknot.h>
+
+#include "log_quota.h"
+#include "secondary/access.h"
+#include "secondary/address.h"
+#include "secondary/answer.h"
+#include "secondary/rcu.h"
+#include "secondary/worker.h"
+
+/*!
+ * The state in which knotd enters hooks of KNOTD_STAGE_BEGIN: its internal "produce", which the public enumeration
+ * leaves out, 2 from 3.2 to 3.5. After another module's decision it is another one.
+ */
+#define STATE_PRODUCE ((knotd_state_t)2)
+
+/*! Octets of EDE's extra text at most: it must fit with a long question and TSIG into 512. */
+#define EDE_TEXT_MAX 48
+
+/*!
+ * Lines a second about NOTIFY, in the whole process. Strangers cause those about refused ones, a few of which say enough;
+ * ten thousand a second would cost a worker and the disk. Those about accepted ones are the primary's doing, or that of
+ * one who sends in its name; of a primary that tells about more zones at once, the refresh lines tell the rest.
+ */
+static log_quota_t notify_refused = LOG_QUOTA(10);
+static log_quota_t notify_accepted = LOG_QUOTA(100);
+
+static knotd_state_t fail(knotd_qdata_t *qdata, uint16_t rcode, int ede)
+{
+	qdata->rcode = rcode;
+	qdata->rcode_ede = ede;
+	return KNOTD_STATE_FAIL;
+}
+
+/*! knotd signs the response after us: what that takes is kept free. */
+static bool reserve_tsig(knot_pkt_t *pkt, const knotd_qdata_t *qdata)
+{
+	return knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) == KNOT_EOK;
+}
+
+/*! \name Zones without a version */
+
+/*!
+ * SERVFAIL with Extended DNS Error 24 and since when (RFC 8914).
+ *
+ * knotd's rcode_ede has no room for text, so the option goes into the OPT record that knotd will send.
+ */
+static knotd_state_t fail_expired(knotd_qdata_t *qdata, time_t expired_at)
+{
+	struct tm utc;
+	uint8_t option[2 + EDE_TEXT_MAX];
+	knot_wire_write_u16(option, KNOT_EDNS_EDE_INV_DATA);
+	const size_t len = gmtime_r(&expired_at, &utc) == NULL ? 0 :
+	                   strftime((char *)option + 2, EDE_TEXT_MAX, "zone expired at %Y-%m-%dT%H:%M:%SZ", &utc);
+
+	if (knot_rrset_empty(&qdata->opt_rr) ||
+	    knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) != KNOT_EOK) {
+		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_INV_DATA);
+	}
+	return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+}
+
+static knotd_state_t fail_unserved(const zone_t *zone, knotd_qdata_t *qdata)
+{
+	const int64_t expired_at = __atomic_load_n(&zone->expired_at, __ATOMIC_RELAXED);
+	if (expired_at != 0) {
+		return fail_expired(qdata, expired_at);
+	}
+	return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NOT_READY);
+}
+
+/*! \name Answers */
+
+static void *packet_alloc(knot_pkt_t *pkt, size_t size)
+{
+	return pkt->mm.alloc != NULL ? pkt->mm.alloc(pkt->mm.ctx, size) : malloc(size);
+}
+
+/*! Room for our entry and for knotd's own OPT, so that knotd need not allocate again. */
+static bool reserve_entries(knot_pkt_t *pkt)
+{
+	enum { ENTRIES = 2 };
+	if (pkt->rrset_allocd > 0) {
+		return true;
+	}
+	pkt->rr = packet_alloc(pkt, ENTRIES * sizeof(pkt->rr[0]));
+	pkt->rr_info = packet_alloc(pkt, ENTRIES * sizeof(pkt->rr_info[0]));
+	if (pkt->rr == NULL || pkt->rr_info == NULL) {
+		return false;
+	}
+	pkt->rrset_allocd = ENTRIES;
+	return true;
+}
+
+/*!
+ * Gives a response without answers the one entry about its authority section that other modules look for.
+ *
+ * mod-stats tells NODATA from a referral by the first RRset there, whether there is one or not; mod-rrl takes the zone
+ * of NXDOMAIN from it.
+ * \param type  NS or SOA.
+ */
+static int announce_authority(knot_pkt_t *pkt, const snapshot_t *snapshot, uint16_t type)
+{
+	assert(pkt->rrset_count == 0);
+
+	int ret = knot_pkt_begin(pkt, KNOT_AUTHORITY);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	if (!reserve_entries(pkt)) {
+		return KNOT_ENOMEM;
+	}
+	knot_rrset_init(&pkt->rr[0], (knot_dname_t *)snapshot->apex, type, KNOT_CLASS_IN, snapshot->soa.ttl);
+	memset(&pkt->rr_info[0], 0, sizeof(pkt->rr_info[0]));
+	pkt->rrset_count = 1;
+	pkt->sections[KNOT_AUTHORITY].count = 1;
+	return KNOT_EOK;
+}
+
+/*! The packet as answer() takes it: header and question stand, what knotd adds later is taken off the limit. */
+static message_t message_begin(const knot_pkt_t *pkt)
+{
+	const size_t limit = pkt->max_size - pkt->reserved;
+	return (message_t) {
+		.wire = pkt->wire,
+		.size = pkt->size,
+		.limit = limit < MESSAGE_MAX ? limit : MESSAGE_MAX,
+		.qname_end = MESSAGE_HEADER + pkt->qname_size,
+	};
+}
+
+/*! The response code goes into the header too, since knotd computes TSIG before it writes the code there. */
+static void message_end(const message_t *msg, const answer_result_t *result, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	uint8_t *wire = pkt->wire;
+	if (result->authoritative) {
+		knot_wire_set_aa(wire);
+	}
+	if (result->truncated) {
+		knot_wire_set_tc(wire);
+	}
+	knot_wire_set_rcode(wire, result->rcode);
+	knot_wire_set_ancount(wire, msg->count[SECTION_ANSWER]);
+	knot_wire_set_nscount(wire, msg->count[SECTION_AUTHORITY]);
+	knot_wire_set_arcount(wire, msg->count[SECTION_ADDITIONAL]);
+	pkt->size = msg->size;
+	qdata->rcode = result->rcode;
+}
+
+/*!
+ * Answers from a version of the zone.
+ *
+ * An alias that leaves the zone is answered with what the zone has; the resolver takes it from there.
+ */
+static knotd_state_t answer_from(const snapshot_t *snapshot, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	const knot_pkt_t *query = qdata->query;
+	const question_t question = {
+		.qname = knot_pkt_qname(query),
+		.qname_len = query->qname_size,
+		.qtype = knot_pkt_qtype(query),
+		.dnssec = knot_pkt_has_dnssec(query),
+	};
+	message_t msg = message_begin(pkt);
+	alias_target_t target;
+	const answer_result_t result = answer(snapshot, &question, &msg, &target);
+	message_end(&msg, &result, pkt, qdata);
+
+	if (msg.count[SECTION_ANSWER] == 0 && msg.count[SECTION_AUTHORITY] > 0) {
+		const uint16_t type = result.outcome == ANSWER_REFERRAL ? KNOT_RRTYPE_NS : KNOT_RRTYPE_SOA;
+		if (announce_authority(pkt, snapshot, type) != KNOT_EOK) {
+			return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+		}
+	}
+	return KNOTD_STATE_DONE;
+}
+
+static knotd_state_t process_query(const instance_t *instance, const zone_t *zone, knot_pkt_t *pkt,
+                                   knotd_qdata_t *qdata)
+{
+	if (qdata->query->tsig_rr != NULL &&
+	    (!access_check(instance, zone, ACCESS_QUERY, qdata) || !reserve_tsig(pkt, qdata))) {
+		return KNOTD_STATE_FAIL;
+	}
+	const snapshot_t *snapshot = zone_borrow(zone);
+	if (snapshot == NULL) {
+		return fail_unserved(zone, qdata);
+	}
+	return answer_from(snapshot, pkt, qdata);
+}
+
+/*! \name NOTIFY (RFC 1996) */
+
+static void log_notify(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata, log_quota_t *quota,
+                       int priority, const char *what)
+{
+	struct timespec now;
+	uint32_t suppressed;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (!log_quota_take(quota, now.tv_sec, &suppressed)) {
+		return;
+	}
+	if (suppressed > 0) {
+		knotd_mod_log(instance->mod, priority, "notify, incoming, %u further lines suppressed", suppressed);
+	}
+	char remote[ADDRESS_TEXT_MAX];
+	address_text(knotd_qdata_remote_addr(qdata), remote);
+	if (!instance->global) {
+		knotd_mod_log(instance->mod, priority, "notify, incoming, remote %s, %s", remote, what);
+		return;
+	}
+	char name[KNOT_DNAME_TXT_MAXLEN + 1];
+	knotd_mod_log(instance->mod, priority, "zone '%s', notify, incoming, remote %s, %s", zone_name(zone, name),
+	              remote, what);
+}
+
+static void log_notify_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
+{
+	const char *what = "refused (not allowed)";
+	if (qdata->rcode != KNOT_RCODE_NOTAUTH) {
+		what = "refused (malformed signature)";
+	} else if (qdata->rcode_tsig == KNOT_RCODE_BADSIG) {
+		what = "refused (bad signature)";
+	} else if (qdata->rcode_tsig == KNOT_RCODE_BADTIME) {
+		what = "refused (bad time of signature)";
+	}
+	log_notify(instance, zone, qdata, &notify_refused, LOG_NOTICE, what);
+}
+
+/*! The serial that a NOTIFY may bring in its answer section; false: none, or something else stands there. */
+static bool notify_serial(const knot_pkt_t *query, uint32_t *ret_serial)
+{
+	const knot_pktsection_t *section = knot_pkt_section(query, KNOT_ANSWER);
+	if (section->count == 0) {
+		return false;
+	}
+	const knot_rrset_t *soa = knot_pkt_rr(section, 0);
+	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(query))) {
+		return false;
+	}
+	*ret_serial = knot_soa_serial(soa->rrs.rdata);
+	return true;
+}
+
+static void accept_notify(const instance_t *instance, zone_t *zone, knotd_qdata_t *qdata)
+{
+	uint32_t serial = 0;
+	const bool has_serial = notify_serial(qdata->query, &serial);
+
+	char what[32] = "serial none";
+	if (has_serial) {
+		snprintf(what, sizeof(what), "serial %u", serial);
+	}
+	log_notify(instance, zone, qdata, &notify_accepted, LOG_INFO, what);
+	worker_notify(zone, knotd_qdata_remote_addr(qdata), has_serial, serial);
+}
+
+static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	if (!access_check(instance, zone, ACCESS_NOTIFY, qdata)) {
+		log_notify_refused(instance, zone, qdata);
+		return KNOTD_STATE_FAIL;
+	}
+	if (knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
+		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
+	}
+	if (!reserve_tsig(pkt, qdata)) {
+		return KNOTD_STATE_FAIL;
+	}
+	accept_notify(instance, zone, qdata);
+	return KNOTD_STATE_DONE;
+}
+
+/*! \name Transfers */
+
+/*! Nobody may transfer: denied as knotd denies those whom no rule allows, with the reason (RFC 8914). */
+static knotd_state_t refuse_transfer(knotd_qdata_t *qdata)
+{
+	if (qdata->type == KNOTD_QUERY_TYPE_AXFR && qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
+		return fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
+	}
+	qdata->rcode_tsig = KNOT_RCODE_BADKEY;
+	return fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_PROHIBITED);
+}
+
+/*! \name Which zone */
+
+/*!
+ * Does knotd have a zone of its own, closer to the question than \a zone? (Global scope; in zone scope it has chosen.)
+ *
+ * DS at the apex of such a zone is its parent's to answer, though knotd found the child where it does not know the parent.
+ */
+static bool is_knotd_closer(const zone_t *zone, knotd_qdata_t *qdata, bool above)
+{
+	const knot_dname_t *native = knotd_qdata_zone_name(qdata);
+	if (native == NULL || knot_dname_labels(native, NULL) <= knot_dname_labels(zone->name, NULL)) {
+		return false;
+	}
+	return !(above && knot_dname_is_equal(native, knot_pkt_qname(qdata->query)));
+}
+
+/*! The zone that has the answer; NULL: the query is none of our business. */
+static zone_t *find_zone(const instance_t *instance, knotd_qdata_t *qdata)
+{
+	const uint16_t qclass = knot_pkt_qclass(qdata->query);
+	if (qclass != KNOT_CLASS_IN && qclass != KNOT_CLASS_ANY) {
+		return NULL;
+	}
+	const bool above = qdata->type == KNOTD_QUERY_TYPE_NORMAL && knot_pkt_qtype(qdata->query) == KNOT_RRTYPE_DS;
+	zone_t *zone = instance_zone(instance, knot_pkt_qname(qdata->query), above);
+	if (zone == NULL || (instance->global && is_knotd_closer(zone, qdata, above))) {
+		return NULL;
+	}
+	return zone;
+}
+
+/*! NOTIFY, transfers and updates name the zone itself. In zone scope knotd has seen to that. */
+static bool is_apex(const zone_t *zone, const knotd_qdata_t *qdata)
+{
+	return qdata->query->qname_size == zone->name_len;
+}
+
+knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
+{
+	assert(rcu_read_ongoing());
+
+	if (state != STATE_PRODUCE || qdata->type == KNOTD_QUERY_TYPE_INVALID) {
+		return state;
+	}
+	const instance_t *instance = knotd_mod_ctx(mod);
+	zone_t *zone = find_zone(instance, qdata);
+	if (zone == NULL) {
+		return state;
+	}
+	if (qdata->type == KNOTD_QUERY_TYPE_NORMAL) {
+		return process_query(instance, zone, pkt, qdata);
+	}
+	if (!is_apex(zone, qdata)) {
+		return fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
+	}
+
+	switch (qdata->type) {
+	case KNOTD_QUERY_TYPE_NOTIFY:
+		return process_notify(instance, zone, pkt, qdata);
+	case KNOTD_QUERY_TYPE_AXFR:
+	case KNOTD_QUERY_TYPE_IXFR:
+		return refuse_transfer(qdata);
+	case KNOTD_QUERY_TYPE_UPDATE:
+		return fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
+	default:
+		return state;
+	}
+}
