@@ -19,7 +19,8 @@
 #include "secondary/section.h"
 #include "secondary/wire.h"
 
-/*! Aliases followed inside one zone for one question; knotd's bound too. */
+/*! Aliases followed inside one zone for one question. Each costs a look-up and some 40 octets of the message, so an answer over
+    UDP ends before; knotd 3.2 stops after 5, and its clients ask on. */
 #define ANSWER_CHAIN_MAX 20
 
 typedef struct {

@@ -7,52 +7,103 @@
  * A message is a buffer that begins with a header and one question whose name is written in full, as every query that we
  * answer has it. So each suffix of QNAME stands at a known place, counted from the end of QNAME: an RRset whose owner is
  * such a suffix is copied with its references (wire.h) turned into pointers by one addition each. Where that does not
- * hold (an owner reached through an alias, a wildcard's expansion, the root zone, places beyond 0x3FFF) names are
- * written with what is known to stand in the message.
+ * hold (names that an alias or a wildcard brought, the root zone, places beyond the reach of pointers) names are
+ * written one by one, with pointers to what is known to stand in the message.
  *
- * A put is all or nothing: an RRset that does not fit leaves the message as it was.
+ *     question   3www 2eu 7example 0          QNAME:             pos 12, end 28, common 16, len 16
+ *     answer     ->3www  CNAME  3web 2de ->7  web.de.example.:   pos of its 3, end 28, common 9, len 16
+ *                ->3web  MX     ...           here a reference to "example." becomes a pointer to end - 9, and one
+ *                                             to "de.example." a pointer to the label 2de, met on a walk from pos
  *
- * Threads: any; the message is the caller's. RCU: the snapshot is borrowed or pinned. Nothing allocates or blocks.
+ * A put is all or nothing: what does not fit leaves the message as it was.
+ *
+ * Threads: any; the message is the caller's. RCU: the RRsets' snapshot is borrowed or pinned. Nothing allocates or blocks.
  */
 #pragma once
 
 #include "secondary/snapshot.h"
+#include "secondary/wire.h"
 
 typedef enum { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTIONS } section_t;
+
+/*! Octets before the question (RFC 1035, section 4.1.1). */
+#define MESSAGE_HEADER  12
+/*! Farthest place that a compression pointer can name (RFC 1035, section 4.1.4). */
+#define MESSAGE_REACH   0x3FFF
+/*! Octets of a message at most: positions are 16 bits. */
+#define MESSAGE_MAX     65535
 
 /*! A response being written. */
 typedef struct {
 	uint8_t *wire;            /*!< Header and question stand already. */
 	size_t size;              /*!< Octets written. */
-	size_t limit;             /*!< Octets that may be written: OPT, TSIG are already taken off. */
+	size_t limit;             /*!< Octets that may be written, at most MESSAGE_MAX: OPT, TSIG are already taken off. */
 	uint16_t qname_end;       /*!< Octets before the end of QNAME, its root label included. */
 	uint16_t count[SECTIONS]; /*!< Records written, to be put into the header by the caller. */
 } message_t;
 
 /*! Where the owner of an RRset stands in a message. */
 typedef struct {
-	uint16_t pos;             /*!< Place of the owner's name, compressed or not; at most 0x3FFF. */
+	uint16_t pos;             /*!< Place of the owner as it is sent, compressed or not; never of a pointer. */
 	uint16_t end;             /*!< End of a name, root label included, that stands in full and ends as the owner does. */
 	uint8_t common;           /*!< Octets of that common end: at least the apex. */
+	uint8_t len;              /*!< Octets of the owner as it is sent, in full. */
+	uint8_t shared;           /*!< Octets of its end that the kept owner has too: len, or those of the closest encloser
+	                               when a wildcard is expanded. */
+	bool literal;             /*!< A wildcard sent under its own name, "*" and the shared end. */
 } place_t;
 
-/*! \brief The place of an owner that is a suffix of QNAME, \a len octets long. */
-static inline place_t place_in_qname(const message_t *msg, size_t len)
+/*! What to put of an RRset. */
+enum {
+	PUT_DATA = 1 << 0,        /*!< The records. */
+	PUT_SIGS = 1 << 1,        /*!< The signatures that cover them, where there are any. */
+};
+
+/*! TTLs as they are kept. */
+#define PUT_TTL_KEEP  UINT32_MAX
+
+/*! \brief The place of the suffix of QNAME that is \a len octets long. */
+static inline place_t place_in_qname(const message_t *msg, uint8_t len)
 {
-	return (place_t) { .pos = msg->qname_end - len, .end = msg->qname_end, .common = len };
+	return (place_t) { .pos = msg->qname_end - len, .end = msg->qname_end, .common = len, .len = len, .shared = len };
 }
 
-/*! How to put it. */
-typedef struct {
-	uint32_t ttl_max;         /*!< TTLs above are lowered to it (negative SOA: RFC 2308); UINT32_MAX: as they are. */
-	bool sigs;                /*!< With its signatures. */
-	bool optional_sigs;       /*!< Signatures may be left out where they do not fit (additional section). */
-} put_t;
+/*!
+ * \brief Reads the name at \a pos of the message, written there before, and its place.
+ *
+ * \param ret_name   Gets the name in full, lower case: WIRE_NAME_MAX octets.
+ * \param ret_place  May be NULL.
+ * \return Octets of the name in full.
+ */
+uint8_t section_read_name(const message_t *msg, uint16_t pos, uint8_t *ret_name, place_t *ret_place);
+
+/*! \brief The place of the suffix, \a len octets long, of the name at \a place. */
+place_t section_suffix(const message_t *msg, const place_t *place, uint8_t len);
+
+/*! \brief Where RDATA of the record at \a pos of the message begins. */
+uint16_t section_rdata(const message_t *msg, uint16_t pos);
+
+/*! \brief Are the names at two places of the message equal, case aside? */
+bool section_same_name(const message_t *msg, uint16_t a, uint16_t b);
 
 /*!
- * \brief Puts an RRset (and its signatures) of the node \a ref at the end of \a msg.
+ * \brief Puts an RRset, its signatures, or both, at the end of \a msg.
  *
+ * \param place    Of its owner.
+ * \param parts    PUT_DATA, PUT_SIGS.
+ * \param ttl_max  TTLs above are lowered to it (negative SOA: RFC 2308, section 3).
  * \return KNOT_EOK, KNOT_ESPACE (does not fit; the message is unchanged).
  */
-int section_put(message_t *msg, section_t section, const snapshot_t *snapshot, arena_ref_t ref, const rrset_t *rrset,
-                const place_t *place, const put_t *how);
+int section_put(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
+                unsigned parts, uint32_t ttl_max);
+
+/*!
+ * \brief Puts a CNAME made from a DNAME (RFC 6672, section 3.1).
+ *
+ * \param place       Of its owner.
+ * \param prefix      First labels of its target, \a prefix_len octets; no root label.
+ * \param rest_pos    Where the rest of the target stands in the message.
+ * \return KNOT_EOK, KNOT_ESPACE (does not fit; the message is unchanged).
+ */
+int section_put_cname(message_t *msg, section_t section, const place_t *place, uint32_t ttl,
+                      const uint8_t *prefix, uint8_t prefix_len, uint16_t rest_pos);

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Composing the answer to a question from one snapshot (answer.h).
+ *
+ * The steps are those of RFC 1034, section 4.3.2: descend to the name; a zone cut on the way ends in a referral; at the
+ * name an alias is followed, else the data is the answer; where the descent ends before the name, a wildcard or a DNAME
+ * of the closest encloser may stand in (RFC 4592, RFC 6672). Then additional records.
+ */
+
+#include <string.h>
+
+#include <libknot/consts.h>
+#include <libknot/descriptor.h>
+#include <libknot/errcode.h>
+
+#include "secondary/answer.h"
+
+/*! Owners that additional records are put for at most. Optional ones end here: as many answers fit no UDP message. */
+#define ADDITIONAL_MAX  64
+
+/*! An alias that was followed. */
+typedef struct {
+	arena_ref_t ref;          /*!< Node of the CNAME or DNAME. */
+	uint16_t owner;           /*!< Place of the alias' owner in the message. */
+	uint16_t target;          /*!< Place of the target in RDATA of the kept record. */
+} step_t;
+
+/*! A name looked up, and what the zone has for it: all that a proof of denial has to know. */
+typedef struct {
+	const uint8_t *name;      /*!< In full, lower case. */
+	uint8_t len;
+	uint8_t encloser_len;     /*!< Octets of the closest encloser's name; set where there is no match. */
+	place_t place;            /*!< Of name, in the message. */
+	qp_key_t key;
+	qp_path_t path;
+} lookup_t;
+
+/*! One question on its way to the answer. */
+typedef struct {
+	const snapshot_t *snapshot;
+	const question_t *question;
+	message_t *msg;
+	arena_base_t base;
+	unsigned parts;           /*!< What to put of each RRset: with signatures or without. */
+	answer_result_t result;
+	lookup_t at;              /*!< QNAME, later the last alias target. */
+	uint8_t target[WIRE_NAME_MAX];
+	unsigned steps;
+	step_t step[ANSWER_CHAIN_MAX];
+} query_t;
+
+/*! Records whose RDATA names hosts, and what was added for them. */
+typedef struct {
+	uint16_t type;
+	arena_ref_t ref;          /*!< Their node. */
+	uint16_t owner;           /*!< Place of their owner. */
+	uint8_t cut_len;          /*!< Octets of the cut's name in a referral, else 0. */
+	unsigned count;
+	struct {
+		arena_ref_t ref;
+		place_t place;
+	} host[ADDITIONAL_MAX];
+} additional_t;
+
+/* ---- Looking up ---- */
+
+static inline void make_key(const snapshot_t *snapshot, const uint8_t *name, size_t len, qp_key_t *key)
+{
+	qp_key(key, name, len - snapshot->apex_len);
+}
+
+/*! Octets of the ancestor of \a name that is \a labels labels shorter. */
+static uint8_t ancestor_len(const uint8_t *name, uint8_t len, unsigned labels)
+{
+	for (; labels > 0; labels--) {
+		len -= 1 + *name;
+		name += 1 + *name;
+	}
+	return len;
+}
+
+/*! The highest zone cut above the name: nothing below it is ours to tell (RFC 1034, section 4.2.1). */
+static inline const qp_leaf_t *find_cut(const qp_path_t *path)
+{
+	for (unsigned i = 0; i < path->count; i++) {
+		if (path->ancestor[i].tag & NODE_CUT) {
+			return &path->ancestor[i];
+		}
+	}
+	return NULL;
+}
+
+/*!
+ * \brief Looks for the source of synthesis, "*" below the closest encloser (RFC 4592, section 3.3.1).
+ *
+ * \return True if it exists; ret_source->ref is 0 if it is an empty non-terminal.
+ */
+static bool find_source(const snapshot_t *snapshot, const uint8_t *encloser, uint8_t encloser_len, qp_leaf_t *ret_source)
+{
+	if (snapshot->wildcards == 0 || encloser_len + 2 > WIRE_NAME_MAX) {
+		return false;
+	}
+
+	uint8_t name[WIRE_NAME_MAX] = "\x01*";
+	memcpy(name + 2, encloser, encloser_len);
+	qp_key_t key;
+	qp_path_t path;
+	make_key(snapshot, name, encloser_len + 2, &key);
+	qp_find(&snapshot->names, &key, &path);
+	*ret_source = path.match;
+	return path.enclosed == key.labels;
+}
+
+/*! The closest encloser, if it owns records. */
+static qp_leaf_t encloser_leaf(const qp_path_t *path)
+{
+	if (path->count > 0 && path->ancestor[path->count - 1].labels == path->enclosed) {
+		return path->ancestor[path->count - 1];
+	}
+	return (qp_leaf_t) { 0 };
+}
+
+/*! Looks up a name in RDATA: its node, or the wildcard that answers for it; ref 0: none. */
+static qp_leaf_t find_host(const snapshot_t *snapshot, const uint8_t *name, uint8_t len)
+{
+	qp_key_t key;
+	make_key(snapshot, name, len, &key);
+	if (snapshot->wildcards == 0) {
+		return qp_get(&snapshot->names, &key);
+	}
+
+	qp_path_t path;
+	qp_find(&snapshot->names, &key, &path);
+	qp_leaf_t leaf = path.match;
+	if (leaf.ref == 0 && path.enclosed < key.labels) {
+		uint8_t encloser_len = ancestor_len(name, len, key.labels - path.enclosed);
+		if (!find_source(snapshot, name + len - encloser_len, encloser_len, &leaf)) {
+			leaf.ref = 0;
+		}
+	}
+	return leaf;
+}
+
+/* ---- Additional section ---- */
+
+/*! Octets before the host's name in RDATA of a type that asks for additional records; -1: it asks for none. */
+static inline int host_offset(uint16_t type)
+{
+	switch (type) {
+	case KNOT_RRTYPE_NS:    return 0;
+	case KNOT_RRTYPE_MX:    return 2;
+	case KNOT_RRTYPE_SRV:   return 6;
+	case KNOT_RRTYPE_SVCB:
+	case KNOT_RRTYPE_HTTPS: return 2;
+	default:                return -1;
+	}
+}
+
+static bool same_owner(const query_t *query, arena_ref_t ref_a, uint16_t pos_a, arena_ref_t ref_b, uint16_t pos_b)
+{
+	/* One node answers for many names where it is a wildcard. */
+	return ref_a == ref_b && section_same_name(query->msg, pos_a, pos_b);
+}
+
+static bool is_added(const query_t *query, const additional_t *add, arena_ref_t ref, uint16_t pos)
+{
+	for (unsigned i = 0; i < add->count; i++) {
+		if (same_owner(query, add->host[i].ref, add->host[i].place.pos, ref, pos)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Puts the addresses of one host (and for SVCB what its own type says there: RFC 9460, section 4.1). */
+static int put_host(query_t *query, const additional_t *add, arena_ref_t ref, const place_t *place, unsigned parts)
+{
+	const uint16_t types[] = { KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA, add->type };
+	const bool svcb = add->type == KNOT_RRTYPE_SVCB || add->type == KNOT_RRTYPE_HTTPS;
+	const bool again = svcb && same_owner(query, add->ref, add->owner, ref, place->pos);
+
+	for (unsigned i = 0; i < (svcb && !again ? 3 : 2); i++) {
+		rrset_t rrset;
+		if (!rrset_find(query->base, ref, types[i], &rrset)) {
+			continue;
+		}
+		int ret = section_put(query->msg, SECTION_ADDITIONAL, place, &rrset, parts, PUT_TTL_KEEP);
+		if (ret != KNOT_EOK) {
+			return ret;
+		}
+	}
+	return KNOT_EOK;
+}
+
+/*! Adds what the zone knows of the host named at \a pos of the message. */
+static int add_host(query_t *query, additional_t *add, const uint8_t *name, const place_t *place, bool required)
+{
+	qp_leaf_t leaf = find_host(query->snapshot, name, place->len);
+	if (leaf.ref == 0 || is_added(query, add, leaf.ref, place->pos)) {
+		return KNOT_EOK;
+	}
+	if (add->count < ADDITIONAL_MAX) {
+		add->host[add->count].ref = leaf.ref;
+		add->host[add->count].place = *place;
+		add->count++;
+	} else if (!required) {
+		return KNOT_ESPACE;
+	}
+	return put_host(query, add, leaf.ref, place, PUT_DATA);
+}
+
+/*!
+ * \brief Adds hosts for the \a count records at \a pos that are required (in-domain glue of a referral), or the others.
+ *
+ * \return KNOT_ESPACE at the first one that does not fit.
+ */
+static int add_hosts(query_t *query, additional_t *add, uint16_t pos, unsigned count, bool required)
+{
+	const snapshot_t *snapshot = query->snapshot;
+	const lookup_t *at = &query->at;
+	const uint8_t *cut = at->name + at->len - add->cut_len;
+
+	for (; count > 0; count--) {
+		const uint16_t rdata = section_rdata(query->msg, pos);
+		const uint8_t *rdlen = query->msg->wire + rdata - 2;
+		pos = rdata + (rdlen[0] << 8 | rdlen[1]);
+
+		uint8_t name[WIRE_NAME_MAX];
+		place_t place;
+		uint8_t len = section_read_name(query->msg, rdata + host_offset(add->type), name, &place);
+		if (!wire_name_within(name, len, snapshot->apex, snapshot->apex_len)) {
+			continue;
+		}
+		bool in_domain = add->cut_len > 0 && wire_name_within(name, len, cut, add->cut_len);
+		if (in_domain != required) {
+			continue;
+		}
+		int ret = add_host(query, add, name, &place, required);
+		if (ret != KNOT_EOK) {
+			return ret;
+		}
+	}
+	return KNOT_EOK;
+}
+
+/*! Signatures come last, so that they never take the place of an address. */
+static void add_signatures(query_t *query, const additional_t *add)
+{
+	for (unsigned i = 0; i < add->count; i++) {
+		if (put_host(query, add, add->host[i].ref, &add->host[i].place, PUT_SIGS) != KNOT_EOK) {
+			return;
+		}
+	}
+}
+
+/*!
+ * \brief Fills the additional section for the \a rrset that was put at \a pos.
+ *
+ * \param cut_len  Octets of the cut's name in a referral, else 0. Glue in its domain has to be there, or TC (RFC 9471);
+ *                 all else may be left out, and ends at the first RRset that does not fit.
+ */
+static void put_additional(query_t *query, arena_ref_t ref, const rrset_t *rrset, uint16_t pos, uint8_t cut_len)
+{
+	if (host_offset(rrset->type) < 0) {
+		return;
+	}
+
+	additional_t add; /* its hosts are set as far as they are counted */
+	add.type = rrset->type;
+	add.ref = ref;
+	add.owner = query->at.place.pos;
+	add.cut_len = cut_len;
+	add.count = 0;
+	if (cut_len > 0 && add_hosts(query, &add, pos, rrset->count, true) != KNOT_EOK) {
+		query->result.truncated = true;
+		return;
+	}
+	if (add_hosts(query, &add, pos, rrset->count, false) == KNOT_EOK && (query->parts & PUT_SIGS)) {
+		add_signatures(query, &add);
+	}
+}
+
+/* ---- Outcomes ---- */
+
+/*! Puts an RRset of the answer or authority section, or notes that it does not fit. */
+static bool put(query_t *query, section_t section, const place_t *place, const rrset_t *rrset, unsigned parts)
+{
+	if (section_put(query->msg, section, place, rrset, parts, PUT_TTL_KEEP) != KNOT_EOK) {
+		query->result.truncated = true;
+		return false;
+	}
+	return true;
+}
+
+/*! A negative answer: SOA, its TTL and that of its signature bounded by MINIMUM (RFC 2308, section 3). */
+static void deny(query_t *query, answer_t outcome)
+{
+	const snapshot_t *snapshot = query->snapshot;
+	query->result.outcome = outcome;
+	query->result.rcode = outcome == ANSWER_NXDOMAIN ? KNOT_RCODE_NXDOMAIN : KNOT_RCODE_NOERROR;
+
+	rrset_t soa;
+	if (!rrset_find(query->base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa)) {
+		return;
+	}
+	place_t apex = place_in_qname(query->msg, snapshot->apex_len);
+	if (section_put(query->msg, SECTION_AUTHORITY, &apex, &soa, query->parts, snapshot->soa.minimum) != KNOT_EOK) {
+		query->result.truncated = true;
+	}
+}
+
+/*! A referral to the zone cut at \a cut, whose name stands at \a place. */
+static void refer(query_t *query, qp_leaf_t cut, const place_t *place)
+{
+	query->result.outcome = ANSWER_REFERRAL;
+
+	rrset_t ns;
+	if (!rrset_find(query->base, cut.ref, KNOT_RRTYPE_NS, &ns)) {
+		return;
+	}
+	const uint16_t begin = query->msg->size;
+	if (!put(query, SECTION_AUTHORITY, place, &ns, query->parts)) {
+		return;
+	}
+	rrset_t ds;
+	if ((cut.tag & NODE_DS) && (query->parts & PUT_SIGS) && /* RFC 4035, section 3.1.4 */
+	    rrset_find(query->base, cut.ref, KNOT_RRTYPE_DS, &ds) &&
+	    !put(query, SECTION_AUTHORITY, place, &ds, query->parts)) {
+		return;
+	}
+	put_additional(query, cut.ref, &ns, begin, place->literal ? 0 : place->len);
+}
+
+/*! Puts the data of a node that is not an alias (for this question). */
+static void put_data(query_t *query, qp_leaf_t node)
+{
+	const uint16_t qtype = query->question->qtype;
+	unsigned parts = query->parts;
+	rrset_t rrset;
+	bool found = false;
+
+	if (qtype == KNOT_RRTYPE_ANY || qtype == KNOT_RRTYPE_RRSIG) {
+		/* One RRset (RFC 8482, section 4.1), the signatures of one. Stray signatures count where there is nothing else. */
+		rrset_iter_t iter = rrset_begin(query->base, node.ref);
+		while (!found && rrset_next(&iter, &rrset)) {
+			found = qtype == KNOT_RRTYPE_ANY ? rrset.count > 0 : rrset.sig_count > 0;
+			parts = qtype == KNOT_RRTYPE_ANY ? parts : PUT_SIGS;
+		}
+	} else {
+		found = rrset_find(query->base, node.ref, qtype, &rrset);
+	}
+	if (!found) {
+		deny(query, ANSWER_NODATA);
+		return;
+	}
+
+	query->result.outcome = ANSWER_HIT;
+	const uint16_t begin = query->msg->size;
+	if (put(query, SECTION_ANSWER, &query->at.place, &rrset, parts) && (parts & PUT_DATA)) {
+		put_additional(query, node.ref, &rrset, begin, 0);
+	}
+}
+
+/* ---- Aliases ---- */
+
+/*!
+ * \brief Goes on to the target that stands at \a pos of the message.
+ *
+ * \return True if it is in the zone; it is what is looked up then. False: the outcome is set.
+ */
+static bool follow(query_t *query, uint16_t pos)
+{
+	const snapshot_t *snapshot = query->snapshot;
+	lookup_t *at = &query->at;
+
+	place_t place;
+	uint8_t len = section_read_name(query->msg, pos, query->target, &place);
+	at->name = query->target;
+	at->len = len;
+	at->place = place;
+	if (!wire_name_within(at->name, len, snapshot->apex, snapshot->apex_len)) {
+		query->result.outcome = ANSWER_ALIAS;
+		return false;
+	}
+	for (unsigned i = 0; i < query->steps; i++) {
+		if (section_same_name(query->msg, query->step[i].owner, place.pos)) {
+			query->result.outcome = ANSWER_LOOP;
+			return false;
+		}
+	}
+	if (place.common < snapshot->apex_len || place.end > MESSAGE_REACH) {
+		/* The question always has the apex in full, and within reach. */
+		at->place.end = query->msg->qname_end;
+		at->place.common = snapshot->apex_len;
+	}
+	return true;
+}
+
+/*! May one more alias be followed? */
+static bool may_step(query_t *query)
+{
+	if (query->steps == ANSWER_CHAIN_MAX) {
+		query->result.outcome = ANSWER_LOOP;
+		return false;
+	}
+	return true;
+}
+
+static bool follow_cname(query_t *query, qp_leaf_t node)
+{
+	rrset_t cname;
+	if (!may_step(query)) {
+		return false;
+	}
+	if (!rrset_find(query->base, node.ref, KNOT_RRTYPE_CNAME, &cname)) {
+		deny(query, ANSWER_NODATA);
+		return false;
+	}
+
+	query->result.outcome = ANSWER_HIT;
+	const uint16_t begin = query->msg->size;
+	if (!put(query, SECTION_ANSWER, &query->at.place, &cname, query->parts)) {
+		return false;
+	}
+	const uint16_t target = section_rdata(query->msg, begin);
+	query->step[query->steps++] = (step_t) { node.ref, query->at.place.pos, target };
+	return follow(query, target);
+}
+
+/*! Puts the DNAME at \a node, once in an answer. Returns where its target stands; 0: it does not fit. */
+static uint16_t put_dname(query_t *query, qp_leaf_t node, const rrset_t *dname)
+{
+	for (unsigned i = 0; i < query->steps; i++) {
+		if (query->step[i].ref == node.ref) {
+			return query->step[i].target;
+		}
+	}
+	const lookup_t *at = &query->at;
+	const place_t owner = section_suffix(query->msg, &at->place, at->encloser_len);
+	const uint16_t begin = query->msg->size;
+	if (!put(query, SECTION_ANSWER, &owner, dname, query->parts)) {
+		return 0;
+	}
+	return section_rdata(query->msg, begin);
+}
+
+/*! Substitutes the DNAME at the closest encloser, \a node (RFC 6672, section 3.2). */
+static bool follow_dname(query_t *query, qp_leaf_t node)
+{
+	rrset_t dname;
+	if (!may_step(query)) {
+		return false;
+	}
+	if (!rrset_find(query->base, node.ref, KNOT_RRTYPE_DNAME, &dname)) {
+		deny(query, ANSWER_NXDOMAIN);
+		return false;
+	}
+
+	query->result.outcome = ANSWER_HIT;
+	const uint16_t rest = put_dname(query, node, &dname);
+	if (rest == 0) {
+		return false;
+	}
+	lookup_t *at = &query->at;
+	const uint8_t prefix_len = at->len - at->encloser_len;
+	uint16_t rest_len;
+	memcpy(&rest_len, dname.items, sizeof(rest_len));
+	if (prefix_len + rest_len > WIRE_NAME_MAX) {
+		query->result.outcome = ANSWER_OVERFLOW;
+		query->result.rcode = KNOT_RCODE_YXDOMAIN;
+		return false;
+	}
+
+	const uint16_t begin = query->msg->size;
+	if (section_put_cname(query->msg, SECTION_ANSWER, &at->place, dname.ttl, at->name, prefix_len, rest) != KNOT_EOK) {
+		query->result.truncated = true;
+		return false;
+	}
+	query->step[query->steps++] = (step_t) { node.ref, at->place.pos, rest };
+	if (query->question->qtype == KNOT_RRTYPE_CNAME) {
+		return false;
+	}
+	return follow(query, section_rdata(query->msg, begin));
+}
+
+/*! Is an alias followed for this question, or is it the answer itself? */
+static inline bool is_chased(uint16_t qtype)
+{
+	return qtype != KNOT_RRTYPE_CNAME && qtype != KNOT_RRTYPE_ANY &&
+	       qtype != KNOT_RRTYPE_RRSIG && qtype != KNOT_RRTYPE_NSEC;
+}
+
+/* ---- Names ---- */
+
+/*! Answers from a node: the name's own, or the wildcard that stands in for it. Returns true if there is a next name. */
+static bool answer_node(query_t *query, qp_leaf_t node)
+{
+	const uint16_t qtype = query->question->qtype;
+	if ((node.tag & NODE_CUT) && qtype != KNOT_RRTYPE_DS) {
+		place_t place = query->at.place;
+		place.literal = place.shared < place.len;
+		refer(query, node, &place);
+		return false;
+	}
+	if ((node.tag & NODE_CNAME) && is_chased(qtype)) {
+		return follow_cname(query, node);
+	}
+	put_data(query, node);
+	return false;
+}
+
+/*! Answers for a name that does not exist. Returns true if there is a next name. */
+static bool answer_missing(query_t *query)
+{
+	lookup_t *at = &query->at;
+	at->encloser_len = ancestor_len(at->name, at->len, at->key.labels - at->path.enclosed);
+
+	qp_leaf_t source;
+	if (find_source(query->snapshot, at->name + at->len - at->encloser_len, at->encloser_len, &source)) {
+		if (source.ref == 0) {
+			deny(query, ANSWER_NODATA);
+			return false;
+		}
+		at->place.shared = at->encloser_len;
+		return answer_node(query, source);
+	}
+
+	qp_leaf_t encloser = encloser_leaf(&at->path);
+	if (encloser.tag & NODE_DNAME) {
+		return follow_dname(query, encloser);
+	}
+	deny(query, ANSWER_NXDOMAIN);
+	return false;
+}
+
+/*! Answers for one name. Returns true if an alias leads to a next one. */
+static bool answer_name(query_t *query)
+{
+	lookup_t *at = &query->at;
+	make_key(query->snapshot, at->name, at->len, &at->key);
+	qp_find(&query->snapshot->names, &at->key, &at->path);
+
+	const qp_leaf_t *cut = find_cut(&at->path);
+	if (cut != NULL) {
+		uint8_t len = ancestor_len(at->name, at->len, at->key.labels - cut->labels);
+		place_t place = section_suffix(query->msg, &at->place, len);
+		refer(query, *cut, &place);
+		return false;
+	}
+	if (at->path.match.ref != 0) {
+		return answer_node(query, at->path.match);
+	}
+	if (at->path.enclosed == at->key.labels) {
+		deny(query, ANSWER_NODATA); /* an empty non-terminal */
+		return false;
+	}
+	return answer_missing(query);
+}
+
+answer_result_t answer(const snapshot_t *snapshot, const question_t *question, message_t *msg,
+                       alias_target_t *ret_target)
+{
+	assert(wire_name_within(question->qname, question->qname_len, snapshot->apex, snapshot->apex_len));
+	assert(msg->qname_end == MESSAGE_HEADER + question->qname_len && msg->size >= msg->qname_end);
+
+	query_t query; /* not cleared: most of its 2 KB stay unused */
+	query.snapshot = snapshot;
+	query.question = question;
+	query.msg = msg;
+	query.base = snapshot->names.base;
+	query.parts = question->dnssec && snapshot->is_signed ? PUT_DATA | PUT_SIGS : PUT_DATA;
+	query.result = (answer_result_t) { .rcode = KNOT_RCODE_NOERROR };
+	query.at.name = question->qname;
+	query.at.len = question->qname_len;
+	query.at.place = place_in_qname(msg, question->qname_len);
+	query.steps = 0;
+
+	while (answer_name(&query)) { }
+
+	query.result.authoritative = query.result.outcome != ANSWER_REFERRAL || query.steps > 0;
+	if (query.result.outcome == ANSWER_ALIAS) {
+		ret_target->pos = query.at.place.pos;
+		ret_target->len = query.at.len;
+		memcpy(ret_target->name, query.at.name, query.at.len);
+	}
+	return query.result;
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Writing RRsets of a snapshot into a message (section.h).
+ *
+ * Two ways to the same octets. The short one knows the size of the result before it writes, and adds a base to
+ * references; the long one writes name after name and remembers where they came to stand, because a name that had to
+ * be spelled shifts all that follows it.
+ */
+
+#include <endian.h>
+#include <string.h>
+
+#include <libknot/descriptor.h>
+#include <libknot/errcode.h>
+
+#include "secondary/section.h"
+
+/*! Both highest bits of the first octet: a pointer in a message, a reference in kept form. */
+#define LABEL_POINTER    0xC0
+/*! Octets of type, class and TTL. */
+#define FIXED_SIZE       8
+/*! Octets of a record before its RDLENGTH, with an owner that is a pointer. */
+#define HEAD_SIZE        (2 + FIXED_SIZE)
+/*! An RRset that begins here or before has all its inner references within the reach of pointers. */
+#define SHORT_BEGIN_MAX  (MESSAGE_REACH - WIRE_INSIDE_MAX)
+/*! Names that references inside an RRset can reach: the densest RRset is MINFO with root names, two in 14 octets. */
+#define SPOTS_MAX        (WIRE_INSIDE_MAX / 7 + 2)
+
+static inline uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)p[0] << 8 | p[1];
+}
+
+static inline void set16(uint8_t *p, uint16_t value)
+{
+	p[0] = value >> 8;
+	p[1] = value;
+}
+
+/*! Follows pointers, which lead backwards and were all written here, to a label. */
+static inline uint16_t follow_pointers(const uint8_t *wire, uint16_t pos)
+{
+	while (wire[pos] >= LABEL_POINTER) {
+		pos = get16(wire + pos) & MESSAGE_REACH;
+	}
+	return pos;
+}
+
+static inline uint8_t fold(uint8_t c)
+{
+	return c | (uint8_t)((uint8_t)(c - 'A') < 26) << 5;
+}
+
+uint8_t section_read_name(const message_t *msg, uint16_t pos, uint8_t *ret_name, place_t *ret_place)
+{
+	const uint8_t *wire = msg->wire;
+	pos = follow_pointers(wire, pos);
+	const uint16_t begin = pos;
+	uint16_t run = pos;
+	unsigned len = 0;
+
+	while (wire[pos] != 0) {
+		if (wire[pos] >= LABEL_POINTER) {
+			run = pos = follow_pointers(wire, pos);
+			continue;
+		}
+		unsigned label = 1 + wire[pos];
+		assert(len + label < WIRE_NAME_MAX);
+		for (unsigned i = 0; i < label; i++) {
+			ret_name[len + i] = fold(wire[pos + i]); /* lengths are below 'A' */
+		}
+		len += label;
+		pos += label;
+	}
+	ret_name[len++] = 0;
+
+	if (ret_place != NULL) {
+		*ret_place = (place_t) {
+			.pos = begin, .end = pos + 1, .common = pos + 1 - run, .len = len, .shared = len,
+		};
+	}
+	return len;
+}
+
+/*! Where the suffix of \a len octets of the name at \a place stands. */
+static uint16_t suffix_pos(const uint8_t *wire, const place_t *place, uint8_t len)
+{
+	if (len <= place->common) {
+		return place->end - len;
+	}
+	uint16_t pos = place->pos;
+	for (unsigned left = place->len; left > len; pos = follow_pointers(wire, pos)) {
+		unsigned label = 1 + wire[pos];
+		left -= label;
+		pos += label;
+	}
+	return pos;
+}
+
+place_t section_suffix(const message_t *msg, const place_t *place, uint8_t len)
+{
+	assert(len <= place->len);
+	return (place_t) {
+		.pos = suffix_pos(msg->wire, place, len),
+		.end = place->end,
+		.common = len < place->common ? len : place->common,
+		.len = len,
+		.shared = len,
+	};
+}
+
+uint16_t section_rdata(const message_t *msg, uint16_t pos)
+{
+	while (msg->wire[pos] != 0 && msg->wire[pos] < LABEL_POINTER) {
+		pos += 1 + msg->wire[pos];
+	}
+	return pos + (msg->wire[pos] == 0 ? 1 : 2) + FIXED_SIZE + 2;
+}
+
+bool section_same_name(const message_t *msg, uint16_t a, uint16_t b)
+{
+	const uint8_t *wire = msg->wire;
+	while (true) {
+		a = follow_pointers(wire, a);
+		b = follow_pointers(wire, b);
+		if (a == b) {
+			return true;
+		}
+		unsigned label = 1 + wire[a];
+		for (unsigned i = 0; i < label; i++) {
+			if (fold(wire[a + i]) != fold(wire[b + i])) {
+				return false;
+			}
+		}
+		if (label == 1) {
+			return true;
+		}
+		a += label;
+		b += label;
+	}
+}
+
+/*! What a run of records with the same owner, type and TTL is made of. */
+typedef struct {
+	uint16_t type;
+	uint16_t count;
+	uint32_t ttl;
+	uint8_t flags;
+	uint32_t size;
+	const uint8_t *items;
+} records_t;
+
+/* ---- The short way ---- */
+
+/*! Copies RDATA; addresses and other short ones without a call. */
+static inline void copy_rdata(uint8_t *dst, const uint8_t *src, size_t len)
+{
+	if (len == 4) {
+		memcpy(dst, src, 4);
+	} else if (len == 16) {
+		memcpy(dst, src, 16);
+	} else {
+		memcpy(dst, src, len);
+	}
+}
+
+/*! Turns the references in the RDATA at \a rdata into pointers. */
+static void point_references(uint8_t *rdata, uint16_t type, uint16_t begin, uint16_t end)
+{
+	unsigned skip;
+	unsigned names = wire_names(type, &skip);
+	for (uint8_t *label = rdata + skip; names > 0; names--) {
+		while (*label != 0 && *label < LABEL_POINTER) {
+			label += 1 + *label;
+		}
+		if (*label == 0) {
+			label++;
+			continue;
+		}
+		uint16_t ref = get16(label);
+		uint16_t target = (ref & WIRE_REF_INSIDE) ? begin + (ref & WIRE_INSIDE_MAX) : end - (ref & 0xFF);
+		set16(label, WIRE_REF | target);
+		label += 2;
+	}
+}
+
+/*! Do references hold as they are kept, and the owner fit a pointer? */
+static inline bool is_short(const message_t *msg, const place_t *place, const records_t *records)
+{
+	if (place->pos > MESSAGE_REACH || place->len <= 1 || place->literal) {
+		return false;
+	}
+	if (!wire_compresses(records->type)) {
+		return true;
+	}
+	return msg->size <= SHORT_BEGIN_MAX &&
+	       ((records->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
+}
+
+static int put_short(message_t *msg, const place_t *place, const records_t *records)
+{
+	const size_t total = (size_t)records->count * HEAD_SIZE + records->size;
+	if (total > msg->limit - msg->size) {
+		return KNOT_ESPACE;
+	}
+
+	const bool compresses = wire_compresses(records->type);
+	const uint64_t head = htobe64((uint64_t)(WIRE_REF | place->pos) << 48 | (uint64_t)records->type << 32 |
+	                              (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
+	uint8_t *dst = msg->wire + msg->size;
+	const uint8_t *item = records->items;
+	for (unsigned i = 0; i < records->count; i++) {
+		const uint8_t *rdata;
+		uint16_t len;
+		item = rrset_item(item, &rdata, &len);
+		const uint32_t tail = htobe32(records->ttl << 16 | len);
+		memcpy(dst, &head, 8);
+		memcpy(dst + 8, &tail, 4);
+		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
+		if (compresses) {
+			point_references(dst + HEAD_SIZE + 2, records->type, msg->size, place->end);
+		}
+		dst += HEAD_SIZE + 2 + len;
+	}
+	msg->size += total;
+	return KNOT_EOK;
+}
+
+/* ---- The long way ---- */
+
+/*! Where a name of kept RDATA came to stand. */
+typedef struct {
+	uint16_t kept;            /*!< Its offset in the RRset, as sent with two-octet owners. */
+	uint16_t sent;            /*!< Its place in the message. */
+} spot_t;
+
+typedef struct {
+	uint8_t *wire;
+	size_t pos;
+	size_t limit;
+	place_t place;            /*!< Of the owner; moves to the first record's owner once that was spelled. */
+	unsigned spots_count;
+	spot_t spots[SPOTS_MAX];
+} writer_t;
+
+static bool write_octets(writer_t *writer, const uint8_t *src, size_t len)
+{
+	if (len > writer->limit - writer->pos) {
+		return false;
+	}
+	memcpy(writer->wire + writer->pos, src, len);
+	writer->pos += len;
+	return true;
+}
+
+static bool write_u16(writer_t *writer, uint16_t value)
+{
+	uint8_t octets[2];
+	set16(octets, value);
+	return write_octets(writer, octets, sizeof(octets));
+}
+
+/*! Writes the name that stands at \a pos: a pointer to it, or its labels where no pointer reaches. */
+static bool write_name_at(writer_t *writer, uint16_t pos)
+{
+	const uint8_t *wire = writer->wire;
+	pos = follow_pointers(wire, pos);
+	while (wire[pos] != 0) {
+		if (pos <= MESSAGE_REACH) {
+			return write_u16(writer, WIRE_REF | pos);
+		}
+		unsigned label = 1 + wire[pos];
+		if (!write_octets(writer, wire + pos, label)) {
+			return false;
+		}
+		pos = follow_pointers(wire, pos + label);
+	}
+	return write_octets(writer, (const uint8_t *)"", 1);
+}
+
+/*! Where the octet stands now that is \a kept octets after the RRset's first. */
+static uint16_t find_spot(const writer_t *writer, uint16_t kept)
+{
+	unsigned low = 0;
+	for (unsigned high = writer->spots_count; high - low > 1; ) {
+		unsigned middle = (low + high) / 2;
+		if (writer->spots[middle].kept <= kept) {
+			low = middle;
+		} else {
+			high = middle;
+		}
+	}
+	assert(low < writer->spots_count && writer->spots[low].kept <= kept);
+	return writer->spots[low].sent + (kept - writer->spots[low].kept);
+}
+
+/*! Writes the kept name at \a name, which has the offset \a kept in its RRset; returns its octets there, 0: no room. */
+static unsigned write_kept_name(writer_t *writer, const uint8_t *name, size_t kept)
+{
+	if (kept <= WIRE_INSIDE_MAX) {
+		assert(writer->spots_count < SPOTS_MAX);
+		writer->spots[writer->spots_count++] = (spot_t) { .kept = kept, .sent = writer->pos };
+	}
+
+	unsigned len = 0;
+	while (name[len] != 0 && name[len] < LABEL_POINTER) {
+		len += 1 + name[len];
+	}
+	if (name[len] == 0) {
+		return write_octets(writer, name, len + 1) ? len + 1 : 0;
+	}
+	if (!write_octets(writer, name, len)) {
+		return 0;
+	}
+	uint16_t ref = get16(name + len);
+	uint16_t pos = (ref & WIRE_REF_INSIDE) ? find_spot(writer, ref & WIRE_INSIDE_MAX)
+	                                       : suffix_pos(writer->wire, &writer->place, ref & 0xFF);
+	return write_name_at(writer, pos) ? len + 2 : 0;
+}
+
+static bool write_rdata(writer_t *writer, uint16_t type, const uint8_t *rdata, uint16_t len, size_t kept)
+{
+	unsigned done = 0;
+	if (wire_compresses(type)) {
+		unsigned names = wire_names(type, &done);
+		if (!write_octets(writer, rdata, done)) {
+			return false;
+		}
+		for (; names > 0; names--) {
+			unsigned name = write_kept_name(writer, rdata + done, kept + done);
+			if (name == 0) {
+				return false;
+			}
+			done += name;
+		}
+	}
+	return write_octets(writer, rdata + done, len - done);
+}
+
+/*! Writes the owner, and points later records at it if it had to be spelled. */
+static bool write_owner(writer_t *writer)
+{
+	place_t *place = &writer->place;
+	const size_t begin = writer->pos;
+	if (!place->literal) {
+		return write_name_at(writer, place->pos);
+	}
+	if (!write_octets(writer, (const uint8_t *)"\x01*", 2) ||
+	    !write_name_at(writer, suffix_pos(writer->wire, place, place->shared))) {
+		return false;
+	}
+	place->literal = false;
+	place->pos = begin;
+	place->len = place->shared += 2;
+	return true;
+}
+
+static bool write_fixed(writer_t *writer, uint16_t type, uint32_t ttl)
+{
+	return write_u16(writer, type) && write_u16(writer, KNOT_CLASS_IN) &&
+	       write_u16(writer, ttl >> 16) && write_u16(writer, ttl);
+}
+
+/*! Gives the record whose RDATA begins at \a rdata its RDLENGTH. */
+static void close_record(writer_t *writer, size_t rdata)
+{
+	set16(writer->wire + rdata - 2, writer->pos - rdata);
+}
+
+static int put_long(message_t *msg, place_t *place, const records_t *records)
+{
+	writer_t writer; /* its spots are set as far as they are used */
+	writer.wire = msg->wire;
+	writer.pos = msg->size;
+	writer.limit = msg->limit;
+	writer.place = *place;
+	writer.spots_count = 0;
+
+	const uint8_t *item = records->items;
+	for (unsigned i = 0; i < records->count; i++) {
+		const uint8_t *rdata;
+		uint16_t len;
+		const size_t kept = (item - records->items) + (size_t)(i + 1) * HEAD_SIZE + 2;
+		item = rrset_item(item, &rdata, &len);
+		if (!write_owner(&writer) || !write_fixed(&writer, records->type, records->ttl) ||
+		    !write_u16(&writer, 0)) {
+			return KNOT_ESPACE;
+		}
+		const size_t begin = writer.pos;
+		if (!write_rdata(&writer, records->type, rdata, len, kept)) {
+			return KNOT_ESPACE;
+		}
+		close_record(&writer, begin);
+	}
+	msg->size = writer.pos;
+	*place = writer.place;
+	return KNOT_EOK;
+}
+
+/* ---- */
+
+static int put_records(message_t *msg, place_t *place, const records_t *records)
+{
+	return is_short(msg, place, records) ? put_short(msg, place, records) : put_long(msg, place, records);
+}
+
+static inline uint32_t lower(uint32_t ttl, uint32_t ttl_max)
+{
+	return ttl < ttl_max ? ttl : ttl_max;
+}
+
+int section_put(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
+                unsigned parts, uint32_t ttl_max)
+{
+	assert(msg->size <= msg->limit && msg->limit <= MESSAGE_MAX);
+	const size_t begin = msg->size;
+	place_t owner = *place;
+	unsigned count = 0;
+	int ret = KNOT_EOK;
+
+	if (parts & PUT_DATA) {
+		const records_t data = {
+			rrset->type, rrset->count, lower(rrset->ttl, ttl_max), rrset->flags, rrset->size, rrset->items,
+		};
+		ret = put_records(msg, &owner, &data);
+		count = rrset->count;
+	}
+	if (ret == KNOT_EOK && (parts & PUT_SIGS) && rrset->sig_count > 0) {
+		const records_t sigs = {
+			KNOT_RRTYPE_RRSIG, rrset->sig_count, lower(rrset->sig_ttl, ttl_max), 0, rrset->sig_size, rrset->sigs,
+		};
+		ret = put_records(msg, &owner, &sigs);
+		count += rrset->sig_count;
+	}
+	if (ret != KNOT_EOK) {
+		msg->size = begin;
+		return ret;
+	}
+	msg->count[section] += count;
+	return KNOT_EOK;
+}
+
+int section_put_cname(message_t *msg, section_t section, const place_t *place, uint32_t ttl,
+                      const uint8_t *prefix, uint8_t prefix_len, uint16_t rest_pos)
+{
+	writer_t writer;
+	writer.wire = msg->wire;
+	writer.pos = msg->size;
+	writer.limit = msg->limit;
+	writer.place = *place;
+	writer.spots_count = 0;
+
+	if (!write_owner(&writer) || !write_fixed(&writer, KNOT_RRTYPE_CNAME, ttl) || !write_u16(&writer, 0)) {
+		return KNOT_ESPACE;
+	}
+	const size_t begin = writer.pos;
+	if (!write_octets(&writer, prefix, prefix_len) || !write_name_at(&writer, rest_pos)) {
+		return KNOT_ESPACE;
+	}
+	close_record(&writer, begin);
+	msg->size = writer.pos;
+	msg->count[section]++;
+	return KNOT_EOK;
+}
