@@ -79,6 +79,7 @@ struct arena {
 	uint32_t loose;                 /*!< Octets reported dead in chunk \a resume, but above its seal. */
 	uint32_t slots;
 	uint32_t hint;
+	bool is_sealed;                 /*!< There was a seal: the first version is complete. */
 	atomic_uint holders;
 	uint8_t **base;
 	chunk_t *chunk;
@@ -114,15 +115,15 @@ static uint32_t size_ceil(size_t size)
 	return (uint32_t)((size + UNIT - 1) / UNIT * UNIT);
 }
 
-/*! \brief Maps memory of whole pages; large ones on a boundary where the system may use huge pages. */
-static uint8_t *map_pages(size_t size)
+/*! \brief Maps memory of whole pages, on a boundary where the system can use huge ones if \a is_huge. */
+static uint8_t *map_pages(size_t size, bool is_huge)
 {
-	size_t spare = size >= HUGE_PAGE ? HUGE_PAGE : 0;
+	size_t spare = is_huge ? HUGE_PAGE : 0;
 	uint8_t *all = mmap(NULL, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (all == MAP_FAILED) {
 		return NULL;
 	}
-	if (spare == 0) {
+	if (!is_huge) {
 		return all;
 	}
 
@@ -131,7 +132,7 @@ static uint8_t *map_pages(size_t size)
 		munmap(all, head);
 	}
 	munmap(all + head + size, spare - head);
-	/* A look-up is one miss of the cache a step; with small pages it is one of the TLB besides. */
+	/* Touched first in a third of the time, and a miss of the cache is not one of the TLB besides. */
 	(void)madvise(all + head, size, MADV_HUGEPAGE);
 	return all + head;
 }
@@ -271,7 +272,9 @@ static int new_chunk(arena_t *arena, uint32_t size, uint32_t *ret_slot)
 	if (mapped) {
 		size = (uint32_t)page_ceil(size);
 	}
-	uint8_t *base = mapped ? map_pages(size) : malloc(size);
+	/* An increment writes little, and would wait for a huge page to be cleared (0.2 ms, in a fresh virtual machine 3 ms). */
+	bool is_huge = size >= HUGE_PAGE && !arena->is_sealed;
+	uint8_t *base = mapped ? map_pages(size, is_huge) : malloc(size);
 	if (base == NULL) {
 		return KNOT_ENOMEM;
 	}
@@ -458,6 +461,7 @@ void arena_seal(arena_t *arena)
 	}
 	arena->resume = arena->current;
 	arena->loose = 0;
+	arena->is_sealed = true;
 	pthread_mutex_unlock(&arena->lock);
 }
 
