@@ -99,19 +99,6 @@ static inline qp_leaf_t node_leaf(const qp_node_t *leaf)
 	};
 }
 
-/*! \brief Counts bits. The instruction is not in every x86-64, and then the compiler's own is a call to a slow function. */
-static inline unsigned count_bits(uint64_t bits)
-{
-#if defined(__x86_64__) && !defined(__POPCNT__)
-	bits -= bits >> 1 & 0x5555555555555555;
-	bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
-	bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F;
-	return bits * 0x0101010101010101 >> 56;
-#else
-	return (unsigned)__builtin_popcountll(bits);
-#endif
-}
-
 static inline bool branch_has(const qp_node_t *branch, unsigned sym)
 {
 	return node_bits(branch) & symbol_bit(sym);
@@ -120,12 +107,12 @@ static inline bool branch_has(const qp_node_t *branch, unsigned sym)
 /*! \brief Number of twigs before that of \a sym. */
 static inline unsigned branch_rank(const qp_node_t *branch, unsigned sym)
 {
-	return count_bits(node_bits(branch) & NODE_BITMAP & (symbol_bit(sym) - 1));
+	return (unsigned)__builtin_popcountll(node_bits(branch) & NODE_BITMAP & (symbol_bit(sym) - 1));
 }
 
 static inline unsigned branch_size(const qp_node_t *branch)
 {
-	return count_bits(node_bits(branch) & NODE_BITMAP);
+	return (unsigned)__builtin_popcountll(node_bits(branch) & NODE_BITMAP);
 }
 
 static inline qp_node_t *branch_twigs(arena_base_t base, const qp_node_t *branch)
