@@ -43,7 +43,11 @@ typedef struct stanza {
 	primary_t primary[];
 } stanza_t;
 
-/*! \brief A zeroed stanza with room for \a primaries; not shared yet, to be filled by its maker. Own, or NULL. */
+/*!
+ * \brief A zeroed stanza with room for \a primaries, held once; not shared yet, to be filled by its maker.
+ *
+ * Own, or NULL (no memory): stanza_intern() takes it, stanza_release() gives it up. Keys that are put in become the stanza's.
+ */
 stanza_t *stanza_new(unsigned primaries);
 
 /*!
@@ -52,6 +56,9 @@ stanza_t *stanza_new(unsigned primaries);
  * Thread: any (a lock, shortly).
  */
 stanza_t *stanza_intern(stanza_t *stanza);
+
+/*! \brief Do both have the same primaries (addresses, via, keys) in the same order? Then work that was begun with one may go on. */
+bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b);
 
 /*! \brief Counts one more holder. */
 stanza_t *stanza_hold(stanza_t *stanza);
