@@ -15,7 +15,7 @@
  *
  *     never loaded    current NULL, expired_at 0
  *     serving         current
- *     expired         current NULL, expired_at when      (the worker keeps the last version pinned, for recovery)
+ *     expired         current NULL, expired_at when      (the worker keeps the last version, for recovery)
  *
  * Threads: attach, detach, find and walk take the registry's lock (never in hooks); hold, release, borrow from any.
  */
@@ -27,9 +27,8 @@
 
 #include "secondary/snapshot.h"
 
-struct refresh;
+struct agent;
 struct instance;
-struct stanza;
 
 /*! One instance's hold on a zone. Newest first. */
 typedef struct zone_holder {
@@ -43,8 +42,7 @@ typedef struct zone {
 	int64_t expired_at;               /*!< Seconds since the epoch; 0: not expired. Atomic. */
 	int refs;                         /*!< Atomic: registry, holders, the worker, commands under way. */
 	zone_holder_t *holders;           /*!< Registry's lock. */
-	struct refresh *refresh;          /*!< The worker's alone. */
-	uint32_t notified;                /*!< Atomic: a NOTIFY is on its way to the worker already. */
+	struct agent *agent;              /*!< The worker's alone, set once; plain memory, freed with the zone. Atomic. */
 	uint8_t name_len;                 /*!< Octets, root label included. */
 	uint8_t name[];                   /*!< Lower case. */
 } zone_t;
@@ -52,8 +50,9 @@ typedef struct zone {
 /*!
  * \brief Finds the zone \a name or makes it, and attaches \a instance as its newest holder.
  *
- * Thread: knotd's load(). Blocks: the lock.
- * \param ret_zone  Held until zone_detach().
+ * Thread: knotd's load(), registered with RCU or not. Blocks: the lock.
+ * \param name  Any case.
+ * \param ret_zone  Held: zone_detach(), then zone_release().
  * \return KNOT_EOK or KNOT_ENOMEM.
  */
 int zone_attach(const knot_dname_t *name, struct instance *instance, zone_t **ret_zone);
@@ -61,26 +60,35 @@ int zone_attach(const knot_dname_t *name, struct instance *instance, zone_t **re
 /*!
  * \brief Takes \a instance off; returns true when it was the last, and then the zone has left the registry.
  *
- * The caller tells the worker (worker_zone_gone()) before it lets go of what it holds.
+ * The caller's hold stays: in the former case it tells the worker (worker_zone_gone()), in both it ends with zone_release().
+ * An instance may be attached several times; each time counts.
  */
 bool zone_detach(zone_t *zone, struct instance *instance);
 
-/*! \brief The zone \a name, held (zone_release()), or NULL. Thread: any but hooks. */
+/*! \brief The zone \a name (any case), held (zone_release()), or NULL. Thread: any but hooks. */
 zone_t *zone_find(const knot_dname_t *name);
 
-/*! \brief Calls \a visit for each zone in canonical order, with the registry's lock held; stops at the first non-zero and returns it. */
+/*!
+ * \brief Calls \a visit for each zone in canonical order; stops at the first non-zero result and returns it.
+ *
+ * Thread: any but hooks. The registry's lock is held: \a visit may hold zones, but not attach, detach, find or report().
+ */
 int zone_walk(int (*visit)(zone_t *zone, void *ctx), void *ctx);
 
 /*!
  * \brief Calls \a visit with the newest holder's instance under the registry's lock, so that it cannot be unloaded
- *        meanwhile. Returns false when there is none. For the log sink.
+ *        meanwhile. Returns false when there is none. For the log sink; \a visit must not come back to the registry.
  */
 bool zone_with_instance(const zone_t *zone, void (*visit)(struct instance *instance, void *ctx), void *ctx);
 
 /*! \brief Counts one more holder of the memory. */
 zone_t *zone_hold(zone_t *zone);
 
-/*! \brief Counts one less; the last frees the zone after a grace period and gives its snapshot up. NULL is a no-op. */
+/*!
+ * \brief Counts one less; the last frees the zone after a grace period and gives its snapshot up. NULL is a no-op.
+ *
+ * Thread: any registered with RCU; also one that is not, when the worker was never told of the zone (a load() that failed).
+ */
 void zone_release(zone_t *zone);
 
 /*! \brief The version that serves, or NULL. Borrow. RCU: inside a read section. */
@@ -95,6 +103,15 @@ static inline snapshot_t *zone_borrow(const zone_t *zone)
  * \param expired_at  With NULL: when the zone expired (seconds since the epoch), or 0.
  */
 void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at);
+
+/*!
+ * \brief Stops serving and returns the version that did. Thread: the worker.
+ *
+ * Own, with the publisher's reference: publish it again, or snapshot_retire() it (readers may still see it). It is not retired
+ * meanwhile, as a snapshot can be retired once only, and a grace period may take longer than a recovery.
+ * \param at  Seconds since the epoch.
+ */
+snapshot_t *zone_expire(zone_t *zone, int64_t at);
 
 /*! \brief Name as text with the final dot, as knotd prints it. Returns \a dst. */
 char *zone_name(const zone_t *zone, char dst[static KNOT_DNAME_TXT_MAXLEN + 1]);
