@@ -15,9 +15,13 @@
  *
  * A check succeeds when some primary gives an authoritative SOA that is not older than ours, or a transfer is published; it
  * renews REFRESH and EXPIRE. All primaries are asked until one has news, so that a newer serial on a later primary is not missed
- * while the first is behind. A failed check is repeated after RETRY; without a version after pauses that grow from a
- * second to ten minutes. Jitter is added to scheduled checks only, never to NOTIFY or commands. EXPIRE counts from the last
- * successful check; an expired zone goes on checking and serves again after the next success, with the same serial too.
+ * while the first is behind; news that could not be transferred are fetched after RETRY. A failed check is repeated after
+ * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY). Jitter is added
+ * to scheduled checks only, never to NOTIFY or commands; scheduled checks are a second apart at least, whatever the SOA says.
+ *
+ * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
+ * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
+ * Otherwise an older version is published on the operator's command only. Serials that RFC 1982 cannot compare count as older.
  *
  * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
  * test, and both ends of each jitter are seen.
@@ -40,6 +44,11 @@
 
 /*! No timer. */
 #define REFRESH_NEVER UINT64_MAX
+
+/*! A primary that sent no EXPIRE option (RFC 7314). */
+#define REFRESH_NO_EXPIRE  UINT32_MAX
+/*! A primary with less than this many seconds left is as good as expired: nothing is taken from it. */
+#define REFRESH_EXPIRE_MIN 2
 
 typedef struct refresh refresh_t;
 
@@ -70,7 +79,10 @@ typedef struct {
 	int64_t (*wall)(void *ctx);                         /*!< Seconds since the epoch, for what people read. */
 	uint32_t (*random)(void *ctx, uint32_t below);      /*!< Uniform in [0, below); below > 0. */
 	void (*arm)(void *ctx, refresh_t *refresh, uint64_t at_ms); /*!< One timer; REFRESH_NEVER: off. */
-	/*! Ask for the SOA (then refresh_probed()); may queue. urgent: goes before scheduled ones (NOTIFY, commands). */
+	/*!
+	 * Ask for the SOA (then refresh_probed()); may queue. urgent: goes before scheduled ones (NOTIFY, commands). \a primary
+	 * is the stanza's, which refresh_set_stanza() may let go: hold the stanza (refresh_stanza()).
+	 */
 	void (*probe)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
 	/*! Transfer (then refresh_transferred()); may queue. */
 	void (*transfer)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
@@ -92,7 +104,12 @@ typedef struct {
 	const primary_result_t *result;                     /*!< One for each primary. Borrowed. */
 } refresh_status_t;
 
-/*! \brief Begins with a zone (held) and its stanza (held): due at once. Own, or NULL (no memory). */
+/*!
+ * \brief Begins: a check is due at once. A version that the zone serves already is kept.
+ *
+ * \param zone    One hold, taken on success. \param stanza  One hold, taken on success; at least one primary.
+ * \return Own, or NULL (no memory).
+ */
 refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops, void *ctx);
 
 /*! \brief The zone it keeps. Borrow. */
@@ -105,8 +122,8 @@ const stanza_t *refresh_stanza(const refresh_t *refresh);
 bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial);
 
 /*!
- * \brief New settings (held). With other primaries a check under way is given up and a new one begins; with the same ones
- *        snapshot, timers and work go on, clamped anew.
+ * \brief New settings (one hold, taken). With other primaries a check under way is given up and a new one begins; with the
+ *        same ones snapshot, timers and work go on, clamped anew. Without memory the old ones stay, with an error line.
  */
 void refresh_set_stanza(refresh_t *refresh, stanza_t *stanza);
 
@@ -116,9 +133,12 @@ void refresh_timer(refresh_t *refresh);
 /*!
  * \brief The answer to ops->probe.
  *
- * \param serial  With an answer: the primary's. \param reason  With PRIMARY_FAILED: words that end a log line.
+ * \param serial  With an answer: the primary's.
+ * \param expire  With an answer: seconds that the primary's own version is good for, or REFRESH_NO_EXPIRE. It bounds ours, so
+ *                that a chain of secondaries expires as one (RFC 7314, section 4).
+ * \param reason  With PRIMARY_FAILED: words that end a log line.
  */
-void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, const char *reason);
+void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, uint32_t expire, const char *reason);
 
 /*!
  * \brief The end of ops->transfer.
@@ -128,7 +148,7 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
 void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *reason);
 
 /*!
- * \brief A NOTIFY came from \a from (already authorised). Begins a check with that primary first, or repeats the one under way
+ * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, or repeats the one under way
  *        afterwards. A NOTIFY with the serial that serves does nothing.
  */
 void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);

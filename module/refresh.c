@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Keeping one zone fresh: a state machine without sockets, clock or randomness of its own.
+ */
+#include "secondary/refresh.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "secondary/address.h"
+#include "secondary/report.h"
+
+/*! No primary. */
+#define NONE UINT_MAX
+
+/*! Least pause before a scheduled check, whatever SOA and clamps say: a zone costs a packet a second at worst. */
+#define PAUSE_MIN_MS 1000
+
+/*! Why the next check is due when it is, to compute it again with new clamps. */
+typedef enum {
+	PAUSE_NONE,             /*!< At once. */
+	PAUSE_REFRESH,
+	PAUSE_RETRY,
+	PAUSE_BOOTSTRAP,        /*!< No version yet. */
+} pause_t;
+
+/*! One check: a walk over the primaries. */
+typedef struct {
+	unsigned first;         /*!< Primary that is asked before the others; NONE: in order. */
+	unsigned turn;          /*!< How many were asked before the present one. */
+	unsigned older;         /*!< First one with an older serial: the last resort of an expired zone; NONE. */
+	bool urgent;            /*!< NOTIFY or command. */
+	bool forced;            /*!< Transfer without asking for the SOA, whatever the serial. */
+	bool good;              /*!< Some primary has our version. */
+	bool missed;            /*!< Some primary has news that could not be had. */
+	uint64_t began;         /*!< With the present primary. */
+	uint32_t edns_expire;   /*!< What the present one said (RFC 7314). */
+	const char *reason;     /*!< Of the last failure: in the primary's result, or constant. */
+} check_t;
+
+/*! A check that is wanted after the present one. */
+typedef struct {
+	bool wanted;
+	bool has_serial;        /*!< Only if we do not have \a serial by then. */
+	uint32_t serial;
+	unsigned first;
+} again_t;
+
+struct refresh {
+	zone_t *zone;
+	stanza_t *stanza;
+	const refresh_ops_t *ops;
+	void *ctx;
+
+	snapshot_t *version;    /*!< NULL: none yet. Serves, and then the zone owns it; or is kept for recovery: */
+	bool expired;           /*!< own, as zone_expire() gave it. */
+	int doing;              /*!< REFRESH_IDLE … */
+	check_t check;
+	again_t again;
+
+	uint64_t next_check;    /*!< Meaningful while idle. */
+	uint64_t expire_at;     /*!< REFRESH_NEVER: expired, or no version. */
+	uint64_t succeeded;     /*!< When the version was last known to be current. */
+	uint32_t bound;         /*!< Seconds from then that it may be served, as upstream said (RFC 7314). */
+	uint64_t paused;        /*!< When the pause before the next check began, */
+	uint32_t jitter;        /*!< what was added to it, milliseconds, */
+	pause_t pause;          /*!< and which it is. */
+	uint32_t bootstrap;     /*!< Last pause without a version, milliseconds. */
+	int64_t last_success;
+	primary_result_t *result;
+};
+
+static uint64_t now(const refresh_t *refresh)
+{
+	return refresh->ops->now_ms(refresh->ctx);
+}
+
+static uint64_t clamped_ms(uint32_t seconds, clamp_t bounds)
+{
+	uint32_t value = seconds < bounds.min ? bounds.min : seconds > bounds.max ? bounds.max : seconds;
+	return (uint64_t)value * 1000;
+}
+
+static void arm(refresh_t *refresh)
+{
+	uint64_t at = refresh->expire_at;
+	if (refresh->doing == REFRESH_IDLE && refresh->next_check < at) {
+		at = refresh->next_check;
+	}
+	refresh->ops->arm(refresh->ctx, refresh, at);
+}
+
+/* Scheduling. */
+
+static uint32_t pause_jitter(const refresh_t *refresh)
+{
+	return refresh->pause == PAUSE_REFRESH ? refresh->stanza->refresh_jitter_ms : refresh->stanza->retry_jitter_ms;
+}
+
+/*! Computes the next check from what the pause is and the clamps in force. */
+static void schedule(refresh_t *refresh)
+{
+	const stanza_t *stanza = refresh->stanza;
+	uint64_t interval = 0;
+	switch (refresh->pause) {
+	case PAUSE_NONE:
+		refresh->next_check = refresh->paused;
+		return;
+	case PAUSE_REFRESH:
+		interval = clamped_ms(refresh->version->soa.refresh, stanza->refresh);
+		break;
+	case PAUSE_RETRY:
+		interval = clamped_ms(refresh->version->soa.retry, stanza->retry);
+		break;
+	case PAUSE_BOOTSTRAP:
+		interval = clamped_ms(refresh->bootstrap / 1000, stanza->retry);
+		break;
+	}
+	if (interval < PAUSE_MIN_MS) {
+		interval = PAUSE_MIN_MS;
+	}
+	refresh->next_check = refresh->paused + interval + refresh->jitter;
+}
+
+static void pause_begin(refresh_t *refresh, pause_t pause)
+{
+	refresh->pause = pause;
+	refresh->paused = now(refresh);
+	uint32_t below = pause != PAUSE_NONE ? pause_jitter(refresh) : 0;
+	refresh->jitter = below > 0 ? refresh->ops->random(refresh->ctx, below) : 0;
+	schedule(refresh);
+}
+
+static void pause_bootstrap(refresh_t *refresh)
+{
+	uint32_t next = refresh->bootstrap * 2;
+	if (next < REFRESH_BOOTSTRAP_MIN_MS) {
+		next = REFRESH_BOOTSTRAP_MIN_MS;
+	} else if (next > REFRESH_BOOTSTRAP_MAX_MS) {
+		next = REFRESH_BOOTSTRAP_MAX_MS;
+	}
+	refresh->bootstrap = next;
+	pause_begin(refresh, PAUSE_BOOTSTRAP);
+}
+
+/*! How long the version may be served after it was last known to be current. */
+static uint64_t expire_ms(const refresh_t *refresh)
+{
+	uint64_t bound = (uint64_t)refresh->bound * 1000;
+	uint64_t expire = clamped_ms(refresh->version->soa.expire, refresh->stanza->expire);
+	return bound < expire ? bound : expire;
+}
+
+/* The walk over the primaries. */
+
+static unsigned primary_index(const refresh_t *refresh)
+{
+	const check_t *check = &refresh->check;
+	if (check->first == NONE || check->turn > check->first) {
+		return check->turn;
+	}
+	return check->turn == 0 ? check->first : check->turn - 1;
+}
+
+static const primary_t *primary(const refresh_t *refresh)
+{
+	return &refresh->stanza->primary[primary_index(refresh)];
+}
+
+static primary_result_t *result_put(refresh_t *refresh, bool ok)
+{
+	primary_result_t *result = &refresh->result[primary_index(refresh)];
+	result->at = refresh->ops->wall(refresh->ctx);
+	result->ok = ok;
+	return result;
+}
+
+static void result_ok(refresh_t *refresh, uint32_t serial)
+{
+	primary_result_t *result = result_put(refresh, true);
+	result->serial = serial;
+	result->reason[0] = '\0';
+}
+
+static void result_failed(refresh_t *refresh, const char *reason)
+{
+	primary_result_t *result = result_put(refresh, false);
+	snprintf(result->reason, sizeof(result->reason), "%s", reason != NULL ? reason : "unknown error");
+	refresh->check.reason = result->reason;
+
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh->zone, LOG_WARNING, "refresh, remote %s, failed (%s)",
+	       address_text(&primary(refresh)->addr, remote), result->reason);
+}
+
+static void transfer(refresh_t *refresh)
+{
+	refresh->doing = REFRESH_TRANSFERRING;
+	refresh->ops->transfer(refresh->ctx, refresh, primary(refresh), refresh->check.urgent);
+}
+
+/*! Asks the primary whose turn it is; without a version there is nothing to compare, so the transfer begins at once. */
+static void ask(refresh_t *refresh)
+{
+	refresh->check.began = now(refresh);
+	refresh->check.edns_expire = REFRESH_NO_EXPIRE;
+	if (refresh->version == NULL || refresh->check.forced) {
+		transfer(refresh);
+		return;
+	}
+	refresh->doing = REFRESH_PROBING;
+	refresh->ops->probe(refresh->ctx, refresh, primary(refresh), refresh->check.urgent);
+}
+
+static void check_begin(refresh_t *refresh, unsigned first, bool urgent, bool forced)
+{
+	refresh->check = (check_t) { .first = first, .older = NONE, .urgent = urgent, .forced = forced };
+	refresh->again.wanted = false;
+	ask(refresh);
+	arm(refresh);
+}
+
+static void check_cancel(refresh_t *refresh)
+{
+	if (refresh->doing != REFRESH_IDLE) {
+		refresh->ops->cancel(refresh->ctx, refresh);
+		refresh->doing = REFRESH_IDLE;
+	}
+}
+
+/*! One line for the zone when no primary was of use. */
+static void report_failed(const refresh_t *refresh)
+{
+	uint64_t pause = refresh->next_check - refresh->paused;
+	time_t at = refresh->ops->wall(refresh->ctx) + (int64_t)((pause + 999) / 1000);
+	struct tm local;
+	char text[64] = "";
+	if (localtime_r(&at, &local) != NULL) {
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &local);
+	}
+
+	bool serves = refresh->version != NULL && !refresh->expired;
+	report(refresh->zone, serves ? LOG_WARNING : LOG_ERR, "refresh, failed (%s), next retry at %s",
+	       refresh->check.reason != NULL ? refresh->check.reason : "remote is outdated", text);
+}
+
+/*! Is the check that was asked for meanwhile still worth while? Not when the check has brought what the NOTIFY promised. */
+static bool again_due(const refresh_t *refresh)
+{
+	const again_t *again = &refresh->again;
+	if (!again->wanted) {
+		return false;
+	}
+	bool has = refresh->version != NULL && !refresh->expired && refresh->version->soa.serial == again->serial;
+	return !again->has_serial || !has;
+}
+
+static void check_end(refresh_t *refresh)
+{
+	refresh->doing = REFRESH_IDLE;
+	if (refresh->check.good && !refresh->check.missed) {
+		pause_begin(refresh, PAUSE_REFRESH);
+	} else if (refresh->version != NULL) {
+		pause_begin(refresh, PAUSE_RETRY);
+		report_failed(refresh);
+	} else {
+		pause_bootstrap(refresh);
+		report_failed(refresh);
+	}
+
+	if (again_due(refresh)) {
+		check_begin(refresh, refresh->again.first, true, false);
+		return;
+	}
+	refresh->again.wanted = false;
+	arm(refresh);
+}
+
+/*! The last resort of an expired zone: an older version is better than none. */
+static bool check_last_resort(refresh_t *refresh)
+{
+	check_t *check = &refresh->check;
+	if (!refresh->expired || check->good || check->older == NONE) {
+		return false;
+	}
+	check->turn = check->older;
+	check->older = NONE;
+	check->forced = true;
+	check->began = now(refresh);
+	check->edns_expire = REFRESH_NO_EXPIRE;
+	transfer(refresh);
+	return true;
+}
+
+static void check_next(refresh_t *refresh)
+{
+	check_t *check = &refresh->check;
+	/* After the last resort has failed, too, later ones are asked for a transfer: none of them had better. */
+	if (++check->turn < refresh->stanza->primary_count) {
+		ask(refresh);
+	} else if (!check_last_resort(refresh)) {
+		check_end(refresh);
+	}
+}
+
+/* What a primary's word means. */
+
+/*! Some primary has our version, or we have its: the timers start anew. */
+static void renew(refresh_t *refresh, uint32_t bound)
+{
+	refresh->check.good = true;
+	refresh->succeeded = now(refresh);
+	refresh->last_success = refresh->ops->wall(refresh->ctx);
+	refresh->bound = bound;
+	refresh->bootstrap = 0;
+	refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+	arm(refresh);
+}
+
+/*! Seconds that are left to a version, or none. */
+static uint32_t seconds_left(const refresh_t *refresh)
+{
+	uint64_t at = now(refresh);
+	if (refresh->expire_at == REFRESH_NEVER || refresh->expire_at <= at) {
+		return 0;
+	}
+	return (refresh->expire_at - at) / 1000;
+}
+
+static void recover(refresh_t *refresh)
+{
+	refresh->expired = false;
+	zone_publish(refresh->zone, refresh->version, 0);
+	report(refresh->zone, LOG_NOTICE, "zone recovered, serial %u", refresh->version->soa.serial);
+}
+
+/*! RFC 7314, section 4: what a primary with our version says never shortens what is left to us. */
+static void same(refresh_t *refresh, uint32_t serial)
+{
+	uint32_t left = seconds_left(refresh);
+	uint32_t bound = refresh->check.edns_expire;
+	renew(refresh, bound > left ? bound : left);
+
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh->zone, LOG_INFO, "refresh, remote %s, remote serial %u, zone is up-to-date, expires in %u seconds",
+	       address_text(&primary(refresh)->addr, remote), serial, seconds_left(refresh));
+	if (refresh->expired) {
+		recover(refresh);
+	}
+	check_next(refresh);
+}
+
+static void older(refresh_t *refresh, uint32_t serial)
+{
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh->zone, LOG_INFO, "refresh, remote %s, remote serial %u, remote is outdated",
+	       address_text(&primary(refresh)->addr, remote), serial);
+	if (refresh->check.older == NONE) {
+		refresh->check.older = refresh->check.turn;
+	}
+	refresh->check.reason = "remote is outdated";
+	check_next(refresh);
+}
+
+static void newer(refresh_t *refresh, uint32_t serial)
+{
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh->zone, LOG_INFO, "refresh, remote %s, remote serial %u, zone is outdated",
+	       address_text(&primary(refresh)->addr, remote), serial);
+	transfer(refresh);
+}
+
+/*! An upstream that says its own version has run out has nothing to give (RFC 7314, section 4). */
+static bool is_expired_answer(primary_answer_t answer, uint32_t expire)
+{
+	return answer != PRIMARY_FAILED && expire < REFRESH_EXPIRE_MIN;
+}
+
+void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, uint32_t expire, const char *reason)
+{
+	assert(refresh->doing == REFRESH_PROBING);
+	if (is_expired_answer(answer, expire)) {
+		answer = PRIMARY_FAILED;
+		reason = "remote is expired";
+	}
+	if (answer != PRIMARY_FAILED) {
+		result_ok(refresh, serial);
+		refresh->check.edns_expire = expire;
+	}
+
+	switch (answer) {
+	case PRIMARY_NEWER:
+		newer(refresh, serial);
+		break;
+	case PRIMARY_SAME:
+		same(refresh, serial);
+		break;
+	case PRIMARY_OLDER:
+		older(refresh, serial);
+		break;
+	case PRIMARY_FAILED:
+		result_failed(refresh, reason);
+		check_next(refresh);
+		break;
+	}
+}
+
+/*! Readers that found it before it expired may still be in their read sections. */
+static void give_up_kept(refresh_t *refresh)
+{
+	if (refresh->expired) {
+		snapshot_retire(refresh->version);
+		refresh->expired = false;
+	}
+}
+
+/*! Makes \a snapshot (taken) the version that serves. */
+static void adopt(refresh_t *refresh, snapshot_t *snapshot)
+{
+	char was[16] = "none";
+	if (refresh->version != NULL) {
+		snprintf(was, sizeof(was), "%u", refresh->version->soa.serial);
+	}
+	give_up_kept(refresh);
+	refresh->version = snapshot;
+	zone_publish(refresh->zone, snapshot, 0);
+
+	refresh->check.missed = false;
+	renew(refresh, refresh->check.edns_expire);
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh->zone, LOG_INFO,
+	       "refresh, remote %s, zone updated, %.2f seconds, serial %s -> %u, expires in %u seconds",
+	       address_text(&primary(refresh)->addr, remote), (now(refresh) - refresh->check.began) / 1000.0, was,
+	       snapshot->soa.serial, seconds_left(refresh));
+	check_end(refresh);
+}
+
+/*! What the primary sent is not newer than what it said, or than what another one gave before. */
+static void reject(refresh_t *refresh, snapshot_t *snapshot)
+{
+	uint32_t serial = snapshot->soa.serial;
+	snapshot_unpin(snapshot);
+	if (serial == refresh->version->soa.serial) {
+		same(refresh, serial);
+	} else {
+		older(refresh, serial);
+	}
+}
+
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *reason)
+{
+	assert(refresh->doing == REFRESH_TRANSFERRING);
+	if (snapshot == NULL) {
+		refresh->check.missed = true;
+		result_failed(refresh, reason);
+		check_next(refresh);
+		return;
+	}
+
+	result_ok(refresh, snapshot->soa.serial);
+	bool takes_any = refresh->version == NULL || refresh->check.forced;
+	if (takes_any || serial_newer(snapshot->soa.serial, refresh->version->soa.serial)) {
+		adopt(refresh, snapshot);
+	} else {
+		reject(refresh, snapshot);
+	}
+}
+
+/* What comes from outside. */
+
+static void expire(refresh_t *refresh)
+{
+	refresh->expired = true;
+	refresh->expire_at = REFRESH_NEVER;
+	refresh->version = zone_expire(refresh->zone, refresh->ops->wall(refresh->ctx));
+	report(refresh->zone, LOG_NOTICE, "zone expired, serial %u", refresh->version->soa.serial);
+
+	/* A primary that came back is worth a question at once, should RETRY be long. */
+	if (refresh->doing == REFRESH_IDLE) {
+		pause_begin(refresh, PAUSE_NONE);
+	}
+}
+
+void refresh_timer(refresh_t *refresh)
+{
+	uint64_t at = now(refresh);
+	if (at >= refresh->expire_at) {
+		expire(refresh);
+	}
+	if (refresh->doing == REFRESH_IDLE && at >= refresh->next_check) {
+		check_begin(refresh, NONE, false, false);
+		return;
+	}
+	arm(refresh);
+}
+
+/*! Primary at the address \a from, whatever its port; NONE: no such one. */
+static unsigned primary_find(const stanza_t *stanza, const struct sockaddr_storage *from)
+{
+	for (unsigned i = 0; from != NULL && i < stanza->primary_count; i++) {
+		if (address_same_host(&stanza->primary[i].addr, from)) {
+			return i;
+		}
+	}
+	return NONE;
+}
+
+static void again_want(refresh_t *refresh, const again_t *want)
+{
+	again_t *again = &refresh->again;
+	bool merge = again->wanted && !(again->has_serial && want->has_serial && again->serial == want->serial);
+	*again = *want;
+	again->wanted = true;
+	again->has_serial = want->has_serial && !merge;
+}
+
+/*! Begins an urgent check, or remembers that it is wanted after what may have begun too early to see the news. */
+static void check_urgently(refresh_t *refresh, const again_t *want)
+{
+	/* A scheduled probe may still wait in a queue, behind thousands. */
+	bool is_early = refresh->doing == REFRESH_PROBING && !refresh->check.urgent;
+	if (refresh->doing != REFRESH_IDLE && !is_early) {
+		again_want(refresh, want);
+		return;
+	}
+	check_cancel(refresh);
+	check_begin(refresh, want->first, true, false);
+}
+
+void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial)
+{
+	if (has_serial && refresh->version != NULL && !refresh->expired && refresh->version->soa.serial == serial) {
+		return;
+	}
+	again_t want = { .has_serial = has_serial, .serial = serial, .first = primary_find(refresh->stanza, from) };
+	check_urgently(refresh, &want);
+}
+
+void refresh_command(refresh_t *refresh, refresh_command_t command)
+{
+	switch (command) {
+	case REFRESH_CHECK:
+		check_urgently(refresh, &(again_t) { .first = NONE });
+		break;
+	case REFRESH_RETRANSFER:
+		/* What has been received so far may be older than what the operator wants. */
+		check_cancel(refresh);
+		check_begin(refresh, NONE, true, true);
+		break;
+	}
+}
+
+/* Settings. */
+
+/*! Same primaries: the timers that run are computed again. */
+static void clamp_again(refresh_t *refresh)
+{
+	uint32_t below = pause_jitter(refresh);
+	if (refresh->jitter >= below) {
+		refresh->jitter = below > 0 ? below - 1 : 0;
+	}
+	if (refresh->doing == REFRESH_IDLE) {
+		schedule(refresh);
+	}
+	if (refresh->expire_at != REFRESH_NEVER) {
+		refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+	}
+	arm(refresh);
+}
+
+/*! Other primaries: their results are blank, and a check begins. */
+static bool results_renew(refresh_t *refresh, unsigned count)
+{
+	primary_result_t *blank = calloc(count, sizeof(*blank));
+	if (blank == NULL) {
+		return false;
+	}
+	free(refresh->result);
+	refresh->result = blank;
+	return true;
+}
+
+void refresh_set_stanza(refresh_t *refresh, stanza_t *stanza)
+{
+	assert(stanza->primary_count > 0);
+	bool keeps = stanza_primaries_equal(stanza, refresh->stanza);
+	if (stanza == refresh->stanza) {
+		stanza_release(stanza);
+		return;
+	}
+	if (!keeps && !results_renew(refresh, stanza->primary_count)) {
+		report(refresh->zone, LOG_ERR, "refresh, new settings not applied (not enough memory)");
+		stanza_release(stanza);
+		return;
+	}
+
+	bool forced = refresh->doing != REFRESH_IDLE && refresh->check.forced && refresh->version != NULL;
+	if (!keeps) {
+		check_cancel(refresh);
+	}
+	stanza_release(refresh->stanza);
+	refresh->stanza = stanza;
+	clamp_again(refresh);
+	if (!keeps) {
+		check_begin(refresh, NONE, forced, forced);
+	}
+}
+
+/* Life. */
+
+/*! A zone may come with a version that an earlier worker published: it serves on, and how old it is will be asked at once. */
+static void inherit(refresh_t *refresh)
+{
+	/* Nobody else publishes, so what is borrowed stays. */
+	refresh->version = zone_borrow(refresh->zone);
+	if (refresh->version != NULL) {
+		refresh->succeeded = now(refresh);
+		refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+	}
+}
+
+refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops, void *ctx)
+{
+	assert(stanza->primary_count > 0);
+	refresh_t *refresh = calloc(1, sizeof(*refresh));
+	if (refresh == NULL || !results_renew(refresh, stanza->primary_count)) {
+		free(refresh);
+		return NULL;
+	}
+	refresh->zone = zone;
+	refresh->stanza = stanza;
+	refresh->ops = ops;
+	refresh->ctx = ctx;
+	refresh->doing = REFRESH_IDLE;
+	refresh->expire_at = REFRESH_NEVER;
+	refresh->bound = REFRESH_NO_EXPIRE;
+	inherit(refresh);
+	pause_begin(refresh, PAUSE_NONE);
+	arm(refresh);
+	return refresh;
+}
+
+zone_t *refresh_zone(const refresh_t *refresh)
+{
+	return refresh->zone;
+}
+
+const stanza_t *refresh_stanza(const refresh_t *refresh)
+{
+	return refresh->stanza;
+}
+
+bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial)
+{
+	if (refresh->version == NULL) {
+		return false;
+	}
+	*ret_serial = refresh->version->soa.serial;
+	return true;
+}
+
+void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
+{
+	const snapshot_t *version = refresh->version;
+	*ret = (refresh_status_t) {
+		.zone = refresh->zone,
+		.loaded = version != NULL,
+		.expired = refresh->expired,
+		.doing = refresh->doing,
+		.next_check_ms = refresh->doing == REFRESH_IDLE ? refresh->next_check : REFRESH_NEVER,
+		.expire_ms = refresh->expire_at,
+		.last_success = refresh->last_success,
+		.primary_count = refresh->stanza->primary_count,
+		.primary = refresh->stanza->primary,
+		.result = refresh->result,
+	};
+	if (version != NULL) {
+		ret->serial = version->soa.serial;
+		ret->records = version->records;
+		ret->octets = version->octets;
+		ret->memory = snapshot_memory(version);
+	}
+}
+
+void refresh_free(refresh_t *refresh)
+{
+	if (refresh == NULL) {
+		return;
+	}
+	check_cancel(refresh);
+	refresh->ops->arm(refresh->ctx, refresh, REFRESH_NEVER);
+	give_up_kept(refresh);
+	stanza_release(refresh->stanza);
+	zone_release(refresh->zone);
+	free(refresh->result);
+	free(refresh);
+}

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Tests of the refresh machine: scenarios in a small language against a fake world, in which weeks pass at once.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "secondary/address.h"
+#include "secondary/refresh.h"
+#include "secondary/report.h"
+#include "support.h"
+
+#define WALL 1700000000
+
+/* The fake world: a clock, one timer, one question under way. */
+static struct {
+	uint64_t now;
+	uint64_t armed;
+	bool high;                  /*!< random() gives the upper end. */
+	unsigned randoms;
+	int doing;                  /*!< REFRESH_IDLE … */
+	struct sockaddr_storage asked;
+	bool urgent;
+	unsigned cancels;
+	zone_t *zone;
+	refresh_t *refresh;
+	char log[16384];
+} world;
+
+static uint64_t world_now(void *ctx)
+{
+	ck_assert_ptr_eq(ctx, &world);
+	return world.now;
+}
+
+static int64_t world_wall(void *ctx)
+{
+	(void)ctx;
+	return WALL + world.now / 1000;
+}
+
+static uint32_t world_random(void *ctx, uint32_t below)
+{
+	(void)ctx;
+	ck_assert_uint_gt(below, 0);
+	world.randoms++;
+	return world.high ? below - 1 : 0;
+}
+
+static void world_arm(void *ctx, refresh_t *refresh, uint64_t at_ms)
+{
+	(void)ctx, (void)refresh;
+	world.armed = at_ms;
+}
+
+static void world_ask(int doing, const primary_t *primary, bool urgent)
+{
+	ck_assert_int_eq(world.doing, REFRESH_IDLE);
+	world.doing = doing;
+	world.asked = primary->addr;
+	world.urgent = urgent;
+}
+
+static void world_probe(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent)
+{
+	(void)ctx, (void)refresh;
+	world_ask(REFRESH_PROBING, primary, urgent);
+}
+
+static void world_transfer(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent)
+{
+	(void)ctx, (void)refresh;
+	world_ask(REFRESH_TRANSFERRING, primary, urgent);
+}
+
+static void world_cancel(void *ctx, refresh_t *refresh)
+{
+	(void)ctx, (void)refresh;
+	ck_assert_int_ne(world.doing, REFRESH_IDLE);
+	world.doing = REFRESH_IDLE;
+	world.cancels++;
+}
+
+static const refresh_ops_t ops = {
+	.now_ms = world_now, .wall = world_wall, .random = world_random, .arm = world_arm,
+	.probe = world_probe, .transfer = world_transfer, .cancel = world_cancel,
+};
+
+static void world_report(const zone_t *zone, int priority, const char *fmt, va_list args)
+{
+	ck_assert_ptr_eq(zone, world.zone);
+	size_t len = strlen(world.log);
+	len += snprintf(world.log + len, sizeof(world.log) - len, "%d ", priority);
+	len += vsnprintf(world.log + len, sizeof(world.log) - len, fmt, args);
+	ck_assert_uint_lt(len + 2, sizeof(world.log));
+	strcpy(world.log + len, "\n");
+}
+
+/* Settings, by letter. Primaries are 192.0.2.N; "12" are .1 and .2. */
+static const struct {
+	char letter;
+	const char *primaries;
+	uint32_t refresh_jitter, retry_jitter;
+	clamp_t refresh, retry, expire;
+	bool keyed;
+} settings[] = {
+	{ 'a', "12", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 'o', "1", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 't', "123", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 'j', "1", 5000, 2000, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 'u', "1", 1, 1, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 'c', "1", 0, 0, { 10, 20 }, { 5, 8 }, { 30, 40 } },
+	{ 'C', "12", 0, 0, { 10, 20 }, { 5, 8 }, { 30, 40 } },
+	{ 'z', "1", 0, 0, { 0, 0 }, { 0, 0 }, { 0, UINT32_MAX } },
+	{ 'b', "31", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
+	{ 'k', "12", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX }, true },
+};
+
+static struct sockaddr_storage host(unsigned last, unsigned port)
+{
+	struct sockaddr_storage addr = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&addr;
+	in->sin_family = AF_INET;
+	in->sin_port = htons(port);
+	in->sin_addr.s_addr = htonl(0xC0000200 + last);
+	return addr;
+}
+
+static stanza_t *stanza(char letter)
+{
+	unsigned i = 0;
+	while (settings[i].letter != letter) {
+		ck_assert_uint_lt(++i, sizeof(settings) / sizeof(settings[0]));
+	}
+	unsigned count = strlen(settings[i].primaries);
+	stanza_t *made = stanza_new(count);
+	made->refresh_jitter_ms = settings[i].refresh_jitter;
+	made->retry_jitter_ms = settings[i].retry_jitter;
+	made->refresh = settings[i].refresh;
+	made->retry = settings[i].retry;
+	made->expire = settings[i].expire;
+	for (unsigned p = 0; p < count; p++) {
+		made->primary[p].addr = host(settings[i].primaries[p] - '0', 53);
+	}
+	if (settings[i].keyed) {
+		ck_assert_int_eq(knot_tsig_key_init(&made->primary[0].key, "hmac-sha256", "k.", "c2VjcmV0"), 0);
+	}
+	return stanza_intern(made);
+}
+
+static snapshot_t *version(unsigned serial, unsigned refresh, unsigned retry, unsigned expire)
+{
+	char text[256];
+	snprintf(text, sizeof(text), "@ SOA a. b. %u %u %u %u 300\n@ NS a.\n", serial, refresh, retry, expire);
+	return support_zone("example.", text);
+}
+
+/*! What the world looks like: "question|served|seconds to expiry". */
+static const char *picture(void)
+{
+	static char text[128];
+	refresh_status_t status;
+	refresh_status(world.refresh, &status);
+	ck_assert_int_eq(status.doing, world.doing);
+
+	int len = 0;
+	if (world.doing != REFRESH_IDLE) {
+		len = snprintf(text, sizeof(text), "%s%s %u", world.doing == REFRESH_PROBING ? "probe" : "transfer",
+		               world.urgent ? "!" : "",
+		               ntohl(((struct sockaddr_in *)&world.asked)->sin_addr.s_addr) & 0xFF);
+		ck_assert_uint_eq(world.armed, status.expire_ms);
+	} else {
+		len = snprintf(text, sizeof(text), "idle %.10g", (status.next_check_ms - (double)world.now) / 1000);
+		ck_assert_uint_eq(world.armed, status.next_check_ms < status.expire_ms ? status.next_check_ms
+		                                                                      : status.expire_ms);
+	}
+
+	rcu_read_lock();
+	const snapshot_t *current = zone_borrow(world.zone);
+	if (current != NULL) {
+		len += snprintf(text + len, sizeof(text) - len, "|%u|", current->soa.serial);
+		ck_assert_uint_eq(current->soa.serial, status.serial);
+		ck_assert(status.loaded && !status.expired && world.zone->expired_at == 0);
+	} else {
+		len += snprintf(text + len, sizeof(text) - len, "|%s|", status.expired ? "expired" : "none");
+		ck_assert_int_eq(status.expired, world.zone->expired_at != 0);
+		ck_assert_int_eq(status.expired, status.loaded);
+	}
+	rcu_read_unlock();
+
+	if (status.expire_ms == REFRESH_NEVER) {
+		snprintf(text + len, sizeof(text) - len, "-");
+	} else {
+		snprintf(text + len, sizeof(text) - len, "%.10g", (status.expire_ms - (double)world.now) / 1000);
+	}
+	return text;
+}
+
+static void answer(primary_answer_t word, unsigned serial, uint32_t expire, const char *reason)
+{
+	ck_assert_int_eq(world.doing, REFRESH_PROBING);
+	world.doing = REFRESH_IDLE;
+	refresh_probed(world.refresh, word, serial, expire, reason);
+}
+
+static void transferred(snapshot_t *snapshot, const char *reason)
+{
+	ck_assert_int_eq(world.doing, REFRESH_TRANSFERRING);
+	world.doing = REFRESH_IDLE;
+	refresh_transferred(world.refresh, snapshot, reason);
+}
+
+/*! One step. Seconds may have a fraction. */
+static void act(const char *step)
+{
+	unsigned a, b = 3600, c = 900, d = 604800;
+	double seconds;
+	char letter, word[16];
+	if (sscanf(step, "wait %lf", &seconds) == 1) {
+		world.now += seconds * 1000 + 0.5;
+		ck_assert_uint_le(world.now, world.armed);
+		if (world.now == world.armed) {
+			refresh_timer(world.refresh);
+		}
+	} else if (strcmp(step, "early") == 0) {
+		refresh_timer(world.refresh);
+	} else if (sscanf(step, "got %u %u %u %u", &a, &b, &c, &d) >= 1) {
+		transferred(version(a, b, c, d), NULL);
+	} else if (strcmp(step, "broke") == 0) {
+		transferred(NULL, "connection reset");
+	} else if (sscanf(step, "fail %15s", word) == 1) {
+		answer(PRIMARY_FAILED, 0, REFRESH_NO_EXPIRE, word);
+	} else if (sscanf(step, "newer %u left %u", &a, &b) == 2) {
+		answer(PRIMARY_NEWER, a, b, NULL);
+	} else if (sscanf(step, "newer %u", &a) == 1) {
+		answer(PRIMARY_NEWER, a, REFRESH_NO_EXPIRE, NULL);
+	} else if (sscanf(step, "same %u left %u", &a, &b) == 2) {
+		answer(PRIMARY_SAME, a, b, NULL);
+	} else if (sscanf(step, "same %u", &a) == 1) {
+		answer(PRIMARY_SAME, a, REFRESH_NO_EXPIRE, NULL);
+	} else if (sscanf(step, "older %u", &a) == 1) {
+		answer(PRIMARY_OLDER, a, REFRESH_NO_EXPIRE, NULL);
+	} else if (sscanf(step, "notify %u serial %u", &a, &b) == 2) {
+		refresh_notified(world.refresh, &(struct sockaddr_storage[]) { host(a, 4711) }[0], true, b);
+	} else if (sscanf(step, "notify %u", &a) == 1) {
+		refresh_notified(world.refresh, &(struct sockaddr_storage[]) { host(a, 4711) }[0], false, 0);
+	} else if (strcmp(step, "check") == 0) {
+		refresh_command(world.refresh, REFRESH_CHECK);
+	} else if (strcmp(step, "retransfer") == 0) {
+		refresh_command(world.refresh, REFRESH_RETRANSFER);
+	} else if (sscanf(step, "stanza %c", &letter) == 1) {
+		refresh_set_stanza(world.refresh, stanza(letter));
+	} else {
+		ck_abort_msg("unknown step %s", step);
+	}
+}
+
+static void world_begin(char letter, bool high)
+{
+	memset(&world, 0, sizeof(world));
+	world.now = 12345;
+	world.armed = REFRESH_NEVER;
+	world.high = high;
+	static char instance;
+	ck_assert_int_eq(zone_attach((const uint8_t *)"\7example", (struct instance *)&instance, &world.zone), 0);
+	world.refresh = refresh_new(zone_hold(world.zone), stanza(letter), &ops, &world);
+	ck_assert_ptr_nonnull(world.refresh);
+	ck_assert_uint_eq(world.armed, world.now);
+	refresh_timer(world.refresh);
+	ck_assert(zone_detach(world.zone, (struct instance *)&instance));
+}
+
+static void world_end(void)
+{
+	bool busy = world.doing != REFRESH_IDLE;
+	unsigned cancels = world.cancels;
+	refresh_free(world.refresh);
+	ck_assert_uint_eq(world.cancels, cancels + busy);
+	ck_assert_uint_eq(world.armed, REFRESH_NEVER);
+	zone_publish(world.zone, NULL, 0);
+	zone_release(world.zone);
+	rcu_barrier();
+}
+
+/*! A step and the picture after it. */
+typedef struct {
+	const char *step, *after;
+} line_t;
+
+#define SERVING_5 { "got 5", "idle 3600|5|604800" }
+
+static const struct {
+	const char *name;
+	char stanza;
+	bool high;
+	line_t lines[24];
+} scenarios[] = {
+	{ "bootstrap", 'a', false, { { "got 2", "idle 3600|2|604800" } } },
+	{ "bootstrap from the second", 'a', false, {
+		{ "broke", "transfer 2|none|-" }, SERVING_5 } },
+	{ "bootstrap pauses grow up to the maximum", 'o', false, {
+		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" },
+		{ "broke", "idle 2|none|-" }, { "wait 2", "transfer 1|none|-" },
+		{ "broke", "idle 4|none|-" }, { "wait 4", "transfer 1|none|-" },
+		{ "broke", "idle 8|none|-" }, { "wait 8", "transfer 1|none|-" },
+		{ "broke", "idle 16|none|-" }, { "wait 16", "transfer 1|none|-" },
+		{ "broke", "idle 32|none|-" }, { "wait 32", "transfer 1|none|-" },
+		{ "broke", "idle 64|none|-" }, { "wait 64", "transfer 1|none|-" },
+		{ "broke", "idle 128|none|-" }, { "wait 128", "transfer 1|none|-" },
+		{ "broke", "idle 256|none|-" }, { "wait 256", "transfer 1|none|-" },
+		{ "broke", "idle 512|none|-" }, { "wait 512", "transfer 1|none|-" },
+		{ "broke", "idle 600|none|-" }, { "wait 600", "transfer 1|none|-" },
+		{ "broke", "idle 600|none|-" } } },
+	{ "bootstrap pauses obey the bounds on retry", 'c', false, {
+		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
+		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
+		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
+		{ "broke", "idle 8|none|-" } } },
+	{ "bootstrap pauses start again after a success", 'o', false, {
+		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" }, SERVING_5 } },
+	{ "jitter, lower end", 'j', false, {
+		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" }, SERVING_5,
+		{ "wait 3600", "probe 1|5|601200" }, { "fail timeout", "idle 900|5|601200" } } },
+	{ "jitter, upper end", 'j', true, {
+		{ "broke", "idle 2.999|none|-" }, { "wait 2.999", "transfer 1|none|-" },
+		{ "got 5", "idle 3604.999|5|604800" }, { "wait 3604.999", "probe 1|5|601195.001" },
+		{ "fail timeout", "idle 901.999|5|601195.001" } } },
+	{ "no jitter for NOTIFY and commands", 'j', true, {
+		{ "got 5", "idle 3604.999|5|604800" }, { "notify 1", "probe! 1|5|604800" },
+		{ "same 5", "idle 3604.999|5|604800" }, { "check", "probe! 1|5|604800" },
+		{ "same 5", "idle 3604.999|5|604800" }, { "retransfer", "transfer! 1|5|604800" } } },
+	{ "refresh renews", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "an early timer is armed again", 'o', false, {
+		SERVING_5, { "wait 3599.999", "idle 0.001|5|601200.001" }, { "early", "idle 0.001|5|601200.001" },
+		{ "wait 0.001", "probe 1|5|601200" }, { "early", "probe 1|5|601200" } } },
+	{ "refresh finds news", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "got 6 60 30 600", "idle 60|6|600" } } },
+	{ "all are asked while the first has nothing new", 't', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "same 5", "probe 2|5|604800" },
+		{ "older 4", "probe 3|5|604800" }, { "newer 6", "transfer 3|5|604800" },
+		{ "got 6", "idle 3600|6|604800" } } },
+	{ "older on the first, newer on the second", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "older 4", "probe 2|5|601200" },
+		{ "newer 6", "transfer 2|5|601200" }, { "got 6", "idle 3600|6|604800" } } },
+	{ "older everywhere is a failed check", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "older 4", "probe 2|5|601200" },
+		{ "older 3", "idle 900|5|601200" } } },
+	{ "one good primary is a good check", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "fail REFUSED", "probe 2|5|601200" },
+		{ "same 5", "idle 3600|5|604800" } } },
+	{ "all failing", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "fail REFUSED", "probe 2|5|601200" },
+		{ "fail timeout", "idle 900|5|601200" }, { "wait 900", "probe 1|5|600300" } } },
+	{ "news that cannot be had are fetched after RETRY, but EXPIRE is renewed", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "same 5", "probe 2|5|604800" },
+		{ "newer 6", "transfer 2|5|604800" }, { "broke", "idle 900|5|604800" } } },
+	{ "a failed transfer goes on to the next", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "broke", "probe 2|5|601200" }, { "newer 6", "transfer 2|5|601200" },
+		{ "got 6", "idle 3600|6|604800" } } },
+	{ "a transfer that brings the same serial", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "got 5", "idle 3600|5|604800" } } },
+	{ "a transfer that brings an older serial", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "got 4", "probe 2|5|601200" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "serials around the wrap", 'o', false, {
+		{ "got 4294967295", "idle 3600|4294967295|604800" }, { "wait 3600", "probe 1|4294967295|601200" },
+		{ "newer 0", "transfer 1|4294967295|601200" }, { "got 0", "idle 3600|0|604800" },
+		{ "wait 3600", "probe 1|0|601200" }, { "newer 2147483647", "transfer 1|0|601200" },
+		{ "got 2147483647", "idle 3600|2147483647|604800" }, { "wait 3600", "probe 1|2147483647|601200" },
+		{ "newer 1", "transfer 1|2147483647|601200" },
+		{ "got 4294967295", "idle 900|2147483647|601200" } } }, /* Undefined (RFC 1982). */
+	{ "expiry exactly at the time", 'o', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3599.999", "idle 3600.001|5|0.001" },
+		{ "early", "idle 3600.001|5|0.001" }, { "wait 0.001", "probe 1|expired|-" },
+		{ "fail timeout", "idle 900|expired|-" }, { "wait 900", "probe 1|expired|-" },
+		{ "same 5", "idle 7200|5|3600" } } },
+	{ "expiry during a check", 'a', false, {
+		{ "got 5 60 900 61", "idle 60|5|61" }, { "wait 60", "probe 1|5|1" }, { "wait 1", "probe 1|expired|-" },
+		{ "fail timeout", "probe 2|expired|-" }, { "same 5", "idle 60|5|61" } } },
+	{ "expiry during a transfer", 'o', false, {
+		{ "got 5 60 900 61", "idle 60|5|61" }, { "wait 60", "probe 1|5|1" }, { "newer 6", "transfer 1|5|1" },
+		{ "wait 1", "transfer 1|expired|-" }, { "got 6 60 30 600", "idle 60|6|600" } } },
+	{ "an expired zone recovers before the others are asked", 'a', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "same 5", "probe 2|5|3600" }, { "newer 6", "transfer 2|5|3600" }, { "broke", "idle 900|5|3600" } } },
+	{ "an expired zone takes an older version as the last resort", 't', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "fail timeout", "probe 2|expired|-" }, { "older 3", "probe 3|expired|-" },
+		{ "older 4", "transfer 2|expired|-" }, { "broke", "transfer 3|expired|-" },
+		{ "got 4", "idle 3600|4|604800" } } },
+	{ "the last resort may fail, too", 'a', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "older 3", "probe 2|expired|-" }, { "older 4", "transfer 1|expired|-" },
+		{ "broke", "transfer 2|expired|-" }, { "broke", "idle 900|expired|-" } } },
+	{ "a version that is as good is better than the last resort", 'a', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "older 3", "probe 2|expired|-" }, { "same 5", "idle 7200|5|3600" } } },
+	{ "timers below a second", 'z', false, {
+		{ "got 5 0 0 10", "idle 1|5|10" }, { "wait 1", "probe 1|5|9" }, { "fail timeout", "idle 1|5|9" } } },
+	{ "clamps from below", 'c', false, {
+		{ "got 5 1 1 1", "idle 10|5|30" }, { "wait 10", "probe 1|5|20" }, { "fail timeout", "idle 5|5|20" } } },
+	{ "clamps from above", 'c', false, {
+		{ "got 5 999 999 999", "idle 20|5|40" }, { "wait 20", "probe 1|5|20" }, { "fail timeout", "idle 8|5|20" } } },
+	{ "longest timers", 'o', false, {
+		{ "got 5 4294967295 4294967295 4294967295", "idle 4294967295|5|4294967295" } } },
+	{ "NOTIFY: its sender first, then in order", 't', false, {
+		SERVING_5, { "notify 2", "probe! 2|5|604800" }, { "same 5", "probe! 1|5|604800" },
+		{ "same 5", "probe! 3|5|604800" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "NOTIFY from the last", 't', false, {
+		SERVING_5, { "notify 3 serial 6", "probe! 3|5|604800" }, { "fail timeout", "probe! 1|5|604800" },
+		{ "fail timeout", "probe! 2|5|604800" }, { "fail timeout", "idle 900|5|604800" } } },
+	{ "NOTIFY from elsewhere", 'a', false, { SERVING_5, { "notify 9", "probe! 1|5|604800" } } },
+	{ "NOTIFY with the serial that serves", 'a', false, { SERVING_5, { "notify 1 serial 5", "idle 3600|5|604800" } } },
+	{ "NOTIFY with the serial of an expired zone", 'o', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "fail timeout", "idle 900|expired|-" }, { "notify 1 serial 5", "probe! 1|expired|-" },
+		{ "same 5", "idle 7200|5|3600" } } },
+	{ "NOTIFY before the first version", 'a', false, {
+		{ "broke", "transfer 2|none|-" }, { "broke", "idle 1|none|-" }, { "notify 2", "transfer! 2|none|-" },
+		{ "broke", "transfer! 1|none|-" }, { "broke", "idle 2|none|-" } } },
+	{ "NOTIFY goes ahead of a scheduled probe", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "notify 2", "probe! 2|5|601200" },
+		{ "same 5", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "a storm of NOTIFY makes one more check", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "notify 1", "probe! 1|5|604800" },
+		{ "notify 1", "probe! 1|5|604800" }, { "notify 1 serial 6", "probe! 1|5|604800" },
+		{ "same 5", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "NOTIFY during a transfer", 'a', false, {
+		{ "notify 2", "transfer 1|none|-" }, { "got 5", "probe! 2|5|604800" }, { "same 5", "probe! 1|5|604800" },
+		{ "same 5", "idle 3600|5|604800" } } },
+	{ "NOTIFY of what the transfer brings", 'a', false, {
+		{ "notify 2 serial 5", "transfer 1|none|-" }, { "notify 1 serial 5", "transfer 1|none|-" }, SERVING_5 } },
+	{ "two NOTIFY with two serials", 'o', false, {
+		{ "notify 1 serial 5", "transfer 1|none|-" }, { "notify 1 serial 6", "transfer 1|none|-" },
+		{ "got 6", "probe! 1|6|604800" } } },
+	{ "NOTIFY during a check that fails", 'o', false, {
+		SERVING_5, { "check", "probe! 1|5|604800" }, { "notify 1", "probe! 1|5|604800" },
+		{ "fail timeout", "probe! 1|5|604800" }, { "fail timeout", "idle 900|5|604800" } } },
+	{ "retransfer publishes whatever comes", 'a', false, {
+		SERVING_5, { "retransfer", "transfer! 1|5|604800" }, { "got 5 60 30 600", "idle 60|5|600" },
+		{ "retransfer", "transfer! 1|5|600" }, { "got 3", "idle 3600|3|604800" } } },
+	{ "retransfer fails, the old one stays", 'a', false, {
+		SERVING_5, { "retransfer", "transfer! 1|5|604800" }, { "broke", "transfer! 2|5|604800" },
+		{ "broke", "idle 900|5|604800" }, { "wait 900", "probe 1|5|603900" } } },
+	{ "retransfer during a check", 'a', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "retransfer", "transfer! 1|5|604800" },
+		{ "retransfer", "transfer! 1|5|604800" }, { "got 5", "idle 3600|5|604800" } } },
+	{ "retransfer of an expired zone", 'o', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "retransfer", "transfer! 1|expired|-" }, { "got 3", "idle 3600|3|604800" } } },
+	{ "settings while idle: same primaries, other bounds", 'a', false, {
+		SERVING_5, { "wait 5", "idle 3595|5|604795" }, { "stanza C", "idle 15|5|35" },
+		{ "stanza a", "idle 3595|5|604795" }, { "wait 3595", "probe 1|5|601200" },
+		{ "fail timeout", "probe 2|5|601200" }, { "fail timeout", "idle 900|5|601200" },
+		{ "stanza C", "idle 8|5|-3560" }, { "early", "idle 0|expired|-" } } },
+	{ "settings that make a check due", 'a', false, {
+		SERVING_5, { "wait 25", "idle 3575|5|604775" }, { "stanza C", "idle -5|5|15" },
+		{ "early", "probe 1|5|15" }, { "same 5", "probe 2|5|40" } } },
+	{ "settings without jitter", 'j', true, {
+		{ "got 5", "idle 3604.999|5|604800" }, { "stanza u", "idle 3600|5|604800" } } },
+	{ "settings while probing: same primaries", 'a', false, {
+		SERVING_5, { "check", "probe! 1|5|604800" }, { "stanza C", "probe! 1|5|40" },
+		{ "same 5", "probe! 2|5|40" } } },
+	{ "settings while idle: other primaries", 'a', false, {
+		SERVING_5, { "stanza b", "probe 3|5|604800" }, { "fail timeout", "probe 1|5|604800" } } },
+	{ "settings: a key is another primary", 'a', false, { SERVING_5, { "stanza k", "probe 1|5|604800" } } },
+	{ "settings while probing: other primaries", 'a', false, {
+		SERVING_5, { "check", "probe! 1|5|604800" }, { "stanza b", "probe 3|5|604800" } } },
+	{ "settings while transferring: other primaries", 'a', false, {
+		{ "stanza b", "transfer 3|none|-" }, SERVING_5 } },
+	{ "settings while transferring: same primaries", 'a', false, { { "stanza C", "transfer 1|none|-" } } },
+	{ "settings while retransferring: other primaries", 'a', false, {
+		SERVING_5, { "retransfer", "transfer! 1|5|604800" }, { "stanza b", "transfer! 3|5|604800" },
+		{ "got 5", "idle 3600|5|604800" } } },
+	{ "settings while expired", 'o', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3600", "probe 1|expired|-" },
+		{ "fail timeout", "idle 900|expired|-" }, { "stanza c", "idle 8|expired|-" },
+		{ "stanza b", "probe 3|expired|-" } } },
+	{ "settings that are the same", 'a', false, { SERVING_5, { "stanza a", "idle 3600|5|604800" } } },
+	{ "EXPIRE of the primary bounds ours", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6 left 7200", "transfer 1|5|601200" },
+		{ "got 6", "idle 3600|6|7200" }, { "wait 3600", "probe 1|6|3600" },
+		{ "same 6 left 3600", "idle 3600|6|3600" } } },
+	{ "EXPIRE of the primary never shortens what is left", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "same 5 left 60", "idle 3600|5|601200" },
+		{ "check", "probe! 1|5|601200" }, { "same 5 left 999999999", "idle 3600|5|604800" } } },
+	{ "an expired primary has nothing to give", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6 left 1", "probe 2|5|601200" },
+		{ "same 5 left 0", "idle 900|5|601200" } } },
+};
+
+START_TEST(test_scenario)
+{
+	world_begin(scenarios[_i].stanza, scenarios[_i].high);
+	for (const line_t *line = scenarios[_i].lines; line->step != NULL; line++) {
+		act(line->step);
+		if (strcmp(line->after, "idle 0|expired|-") == 0) {
+			continue; /* Not a state to stay in: the check begins at once. */
+		}
+		ck_assert_msg(strcmp(picture(), line->after) == 0, "%s: after \"%s\": %s, not %s", scenarios[_i].name,
+		              line->step, picture(), line->after);
+	}
+	world_end();
+}
+END_TEST
+
+START_TEST(test_no_jitter_no_random)
+{
+	world_begin('a', true);
+	act("got 5");
+	act("wait 3600");
+	act("same 5");
+	act("same 5");
+	ck_assert_uint_eq(world.randoms, 0);
+	world_end();
+}
+END_TEST
+
+START_TEST(test_log)
+{
+	setenv("TZ", "UTC", 1);
+	tzset();
+	world_begin('a', false);
+	world.now = 0;
+	act("broke");
+	world.now = 20;
+	act("got 2 3600 900 604800");
+	act("check");
+	act("same 2");
+	act("older 1");
+	act("check");
+	act("newer 3");
+	act("broke");
+	act("fail REFUSED");
+	static const char expected[] =
+		"4 refresh, remote 192.0.2.1@53, failed (connection reset)\n"
+		"6 refresh, remote 192.0.2.2@53, zone updated, 0.02 seconds, serial none -> 2, expires in 604800 seconds\n"
+		"6 refresh, remote 192.0.2.1@53, remote serial 2, zone is up-to-date, expires in 604800 seconds\n"
+		"6 refresh, remote 192.0.2.2@53, remote serial 1, remote is outdated\n"
+		"6 refresh, remote 192.0.2.1@53, remote serial 3, zone is outdated\n"
+		"4 refresh, remote 192.0.2.1@53, failed (connection reset)\n"
+		"4 refresh, remote 192.0.2.2@53, failed (REFUSED)\n"
+		"4 refresh, failed (REFUSED), next retry at 2023-11-14T22:28:20+0000\n";
+	ck_assert_str_eq(world.log, expected);
+	world_end();
+}
+END_TEST
+
+START_TEST(test_log_states)
+{
+	world_begin('o', false);
+	act("broke");
+	ck_assert_ptr_nonnull(strstr(world.log, "3 refresh, failed (connection reset), next retry at "));
+	act("wait 1");
+	act("got 5 7200 900 3600");
+	act("wait 3600");
+	world.log[0] = '\0';
+	act("fail timeout");
+	ck_assert_ptr_nonnull(strstr(world.log, "3 refresh, failed (timeout), next retry at "));
+	act("wait 900");
+	world.log[0] = '\0';
+	act("same 5");
+	ck_assert_ptr_nonnull(strstr(world.log, "5 zone recovered, serial 5\n"));
+	act("wait 3600");
+	ck_assert_ptr_nonnull(strstr(world.log, "5 zone expired, serial 5\n"));
+	ck_assert_int_eq(world.zone->expired_at, WALL + world.now / 1000);
+	world_end();
+}
+END_TEST
+
+START_TEST(test_status)
+{
+	world_begin('a', false);
+	refresh_status_t status;
+	refresh_status(world.refresh, &status);
+	ck_assert(!status.loaded && status.last_success == 0 && status.result[0].at == 0);
+	act("broke");
+	act("got 7");
+	refresh_status(world.refresh, &status);
+	ck_assert_uint_eq(status.primary_count, 2);
+	ck_assert(!status.result[0].ok && status.result[1].ok);
+	ck_assert_str_eq(status.result[0].reason, "connection reset");
+	ck_assert_int_eq(status.result[0].at, WALL + 12);
+	ck_assert_uint_eq(status.result[1].serial, 7);
+	ck_assert_uint_eq(status.records, 2);
+	ck_assert_uint_gt(status.memory, 0);
+	ck_assert_int_eq(status.last_success, WALL + 12);
+	uint32_t serial;
+	ck_assert(refresh_serial(world.refresh, &serial) && serial == 7);
+	ck_assert_ptr_eq(refresh_zone(world.refresh), world.zone);
+	ck_assert_ptr_eq(refresh_stanza(world.refresh)->primary, status.primary);
+	world_end();
+}
+END_TEST
+
+/*! A version that an earlier machine published serves on and is asked about at once. */
+START_TEST(test_inherit)
+{
+	world_begin('a', false);
+	act("got 5");
+	refresh_free(world.refresh);
+	world.refresh = refresh_new(zone_hold(world.zone), stanza('o'), &ops, &world);
+	refresh_timer(world.refresh);
+	ck_assert_str_eq(picture(), "probe 1|5|604800");
+	world_end();
+}
+END_TEST
+
+/*! Eight weeks without any primary: checks every RETRY, one expiry, never closer than a second. */
+START_TEST(test_weeks)
+{
+	world_begin('j', true);
+	act("got 5");
+	unsigned checks = 0, expired = 0;
+	uint64_t end = world.now + 8ull * 7 * 86400 * 1000;
+	while (world.armed < end) {
+		ck_assert_uint_ge(world.armed, world.now);
+		world.now = world.armed;
+		bool served = world.zone->current != NULL;
+		refresh_timer(world.refresh);
+		expired += served && world.zone->current == NULL;
+		if (world.doing == REFRESH_PROBING) {
+			checks++;
+			world.now += 7000;
+			act("fail timeout");
+		}
+		world.log[0] = '\0';
+	}
+	ck_assert_uint_eq(expired, 1);
+	ck_assert_uint_ge(checks, 8u * 7 * 86400 / 909 - 5);
+	ck_assert_uint_le(checks, 8u * 7 * 86400 / 908 + 5);
+	act("wait 901.999");
+	act("same 5");
+	ck_assert_str_eq(picture(), "idle 3604.999|5|604800");
+	world_end();
+}
+END_TEST
+
+/*! Any order of events: the pictures hold together, and what serves only ever goes forward, unless forced or expired. */
+START_TEST(test_random)
+{
+	srandom(support_seed());
+	static const char letters[] = "aotjcCzbk";
+	world_begin('t', false);
+	unsigned steps = support_is_full() ? 200000 : 5000;
+	for (unsigned i = 0; i < steps; i++) {
+		world.log[0] = '\0';
+		world.high = random() & 1;
+		char step[64];
+		bool may_go_back = world.zone->current == NULL;
+		uint32_t before = may_go_back ? 0 : world.zone->current->soa.serial;
+		unsigned serial = before + random() % 4 - 1;
+		switch (random() % 16) {
+		case 0:
+			act("retransfer");
+			serial = before - 100;
+			snprintf(step, sizeof(step), "got %u", serial);
+			act(step);
+			may_go_back = true;
+			break;
+		case 1:
+			act("check");
+			break;
+		case 2:
+			snprintf(step, sizeof(step), "notify %lu", random() % 4);
+			act(step);
+			break;
+		case 3:
+			snprintf(step, sizeof(step), "notify %lu serial %u", random() % 4, serial);
+			act(step);
+			break;
+		case 4:
+			snprintf(step, sizeof(step), "stanza %c", letters[random() % (sizeof(letters) - 1)]);
+			act(step);
+			break;
+		default:
+			if (world.doing == REFRESH_IDLE) {
+				world.now = world.armed > world.now ? world.armed : world.now;
+				refresh_timer(world.refresh);
+			} else if (world.doing == REFRESH_TRANSFERRING && random() % 2) {
+				act("broke");
+			} else if (world.doing == REFRESH_TRANSFERRING) {
+				snprintf(step, sizeof(step), "got %u %lu %lu %lu", serial, random() % 9, random() % 9,
+				         random() % 9);
+				act(step);
+			} else {
+				answer(random() % 4, serial, random() % 3 ? REFRESH_NO_EXPIRE : random() % 9, "reason");
+			}
+		}
+		picture();
+		if (!may_go_back && world.zone->current != NULL) {
+			ck_assert(!serial_newer(before, world.zone->current->soa.serial));
+		}
+		ck_assert(world.doing != REFRESH_IDLE || world.armed != REFRESH_NEVER);
+	}
+	world_end();
+}
+END_TEST
+
+static void setup(void)
+{
+	rcu_register_thread();
+	report_set_sink(world_report);
+}
+
+static void teardown(void)
+{
+	report_set_sink(NULL);
+	rcu_unregister_thread();
+}
+
+int main(void)
+{
+	TCase *tcase = tcase_create("refresh");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, test_scenario, 0, sizeof(scenarios) / sizeof(scenarios[0]));
+	tcase_add_test(tcase, test_no_jitter_no_random);
+	tcase_add_test(tcase, test_log);
+	tcase_add_test(tcase, test_log_states);
+	tcase_add_test(tcase, test_status);
+	tcase_add_test(tcase, test_inherit);
+	tcase_add_test(tcase, test_weeks);
+	tcase_add_test(tcase, test_random);
+
+	Suite *suite = suite_create("refresh");
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
