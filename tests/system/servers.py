@@ -214,7 +214,7 @@ class Server:
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(wrap + [str(word) for word in self.command()], cwd=self.path, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.environment(), start_new_session=True,
-                                            preexec_fn=_die_with_parent)
+                                            preexec_fn=die_with_parent)
 
     def await_ready(self):
         self.await_log(self.ready, after=self.started_at)
@@ -265,7 +265,7 @@ class Server:
         assert not reports, f"{self.path.name}: " + "\n".join(reports)[:8000]
 
 
-def _die_with_parent():
+def die_with_parent():
     """In the child: a test run that is killed leaves no servers (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A primary that is never the limit: it captures one transfer of a real primary, and replays its octets to whoever asks.
+
+It answers SOA over UDP and TCP and AXFR over TCP for one zone, and does nothing else: no EDNS, no TSIG, no access control.
+"""
+
+import socket
+import struct
+import threading
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+
+def receive(connection, count):
+    """Exactly so many octets, or fewer where the peer closed."""
+    octets = b""
+    while len(octets) < count:
+        more = connection.recv(count - len(octets))
+        if not more:
+            break
+        octets += more
+    return octets
+
+
+class Replay:
+    """Listens from capture() until close()."""
+
+    def __init__(self, address, port):
+        self.address, self.port, self.key = address, port, None
+        self.stream, self.places, self.soa = bytearray(), [], None
+        self.udp = socket.socket(type=socket.SOCK_DGRAM)
+        self.udp.bind((address, port))
+        self.tcp = socket.create_server((address, port), backlog=64)
+
+    def capture(self, primary, zone, records):
+        """Takes the zone's transfer from a primary; `records` of it, counted with both SOAs."""
+        query = dns.message.make_query(zone, "AXFR")
+        query.flags = 0
+        wire = query.to_wire()
+        with socket.create_connection((primary.address, primary.port)) as connection:
+            connection.sendall(struct.pack("!H", len(wire)) + wire)
+            while records > 0:
+                head = receive(connection, 2)
+                message = receive(connection, struct.unpack("!H", head)[0])
+                self.places.append(len(self.stream) + 2)
+                self.stream += head + message
+                records -= struct.unpack("!H", message[6:8])[0]
+        self.soa = self._first_record(zone)
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
+
+    def _first_record(self, zone):
+        length = struct.unpack("!H", self.stream[:2])[0]
+        first = dns.message.from_wire(bytes(self.stream[2:2 + length]), one_rr_per_rrset=True)
+        return next(rrset for rrset in first.answer if rrset.rdtype == dns.rdatatype.SOA)
+
+    def _respond(self, query):
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        if query.question[0].rdtype == dns.rdatatype.SOA and query.question[0].name == self.soa.name:
+            response.answer.append(self.soa)
+        else:
+            response.set_rcode(dns.rcode.REFUSED)
+        return response.to_wire()
+
+    def _serve_udp(self):
+        while True:
+            try:
+                wire, peer = self.udp.recvfrom(65535)
+            except OSError:
+                return
+            self.udp.sendto(self._respond(dns.message.from_wire(wire)), peer)
+
+    def _serve_tcp(self):
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection):
+        with connection:
+            try:
+                while head := receive(connection, 2):
+                    query = dns.message.from_wire(receive(connection, struct.unpack("!H", head)[0]))
+                    if query.question[0].rdtype == dns.rdatatype.AXFR:
+                        connection.sendall(self._stream_for(query.id))
+                    else:
+                        wire = self._respond(query)
+                        connection.sendall(struct.pack("!H", len(wire)) + wire)
+            except OSError:
+                pass
+
+    def _stream_for(self, message_id):
+        """The captured octets under the asker's id. One transfer at a time is measured, so one copy does."""
+        octets = struct.pack("!H", message_id)
+        for place in self.places:
+            self.stream[place:place + 2] = octets
+        return self.stream
+
+    def close(self):
+        self.udp.close()
+        self.tcp.close()
