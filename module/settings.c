@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief The module's section of knot.conf: schema, what is refused, and reading it.
+ *
+ * knotd_conf*() crashes on names of items and sections that knotd does not have, so all of them are written down once, at
+ * the top. What it returns lives in the configuration: all that is kept is copied.
+ */
+#include "secondary/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The module's own items. */
+#define S_ZONES           "\x05""zones"
+#define S_ZONES_FILE      "\x0A""zones-file"
+#define S_TRANSFER_FROM   "\x0D""transfer-from"
+#define S_REFRESH_JITTER  "\x0E""refresh-jitter"
+#define S_RETRY_JITTER    "\x0C""retry-jitter"
+#define S_REFRESH_MIN     "\x14""refresh-min-interval"
+#define S_REFRESH_MAX     "\x14""refresh-max-interval"
+#define S_RETRY_MIN       "\x12""retry-min-interval"
+#define S_RETRY_MAX       "\x12""retry-max-interval"
+#define S_EXPIRE_MIN      "\x13""expire-min-interval"
+#define S_EXPIRE_MAX      "\x13""expire-max-interval"
+#define S_ZONE_MAX_SIZE   "\x0D""zone-max-size"
+#define S_TIMEOUT         "\x10""transfer-timeout"
+#define S_IDLE_TIMEOUT    "\x15""transfer-idle-timeout"
+#define S_LIMIT           "\x0E""transfer-limit"
+#define S_LIMIT_REMOTE    "\x15""transfer-limit-remote"
+#define S_CONTROL         "\x0E""control-listen"
+
+/* knotd's sections and items. */
+#define C_REMOTE          "\x06""remote"
+#define C_REMOTES         "\x07""remotes"
+#define C_ADDRESS         "\x07""address"
+#define C_VIA             "\x03""via"
+#define C_KEY             "\x03""key"
+#define C_ALGORITHM       "\x09""algorithm"
+#define C_SECRET          "\x06""secret"
+#define C_SERVER          "\x06""server"
+#define C_RUNDIR          "\x06""rundir"
+#define C_TEMPLATE        "\x08""template"
+#define C_GLOBAL_MODULE   "\x0D""global-module"
+#define C_MODULE          "\x06""module"
+#define C_ZONE            "\x04""zone"
+#define C_DOMAIN          "\x06""domain"
+#define C_MASTER          "\x06""master"
+#define C_SIGNING         "\x0E""dnssec-signing"
+#define C_ZONEFILE_LOAD   "\x0D""zonefile-load"
+#define C_JOURNAL         "\x0F""journal-content"
+#define C_CATALOG_ROLE    "\x0C""catalog-role"
+
+/*! A reference to a module is its name with a length octet, then the stanza's id. */
+static const uint8_t MODULE_NAME[] = "\x0D""mod-secondary";
+
+#define HOURS(n)           ((n) * 3600)
+#define DAYS(n)            ((n) * HOURS(24))
+#define GIGA(n)            ((int64_t)(n) << 30)
+
+/*! Longer than any refresh interval in use makes no sense, and milliseconds fit 32 bits. */
+#define JITTER_MAX_S       DAYS(1)
+/*! So does this; a transfer that takes longer is a stalled one. */
+#define TIMEOUT_MAX_S      DAYS(30)
+/*! Each transfer holds a socket and a builder. */
+#define LIMIT_MAX          10000
+
+/*!
+ * There is no item of this name. knotd 3.2 resolves references twice: first, by mistake, within the module's own items,
+ * where it wants to find what is named as the section; then properly. (Its own modules name the item as the section.)
+ */
+static int refuse_item(knotd_conf_check_args_t *args)
+{
+	(void)args;
+	return KNOT_YP_EINVAL_ITEM;
+}
+
+const yp_item_t settings_items[] = {
+	{ C_REMOTE,         YP_TSTR,   YP_VNONE, YP_FNONE, { refuse_item } },
+	{ C_REMOTES,        YP_TSTR,   YP_VNONE, YP_FNONE, { refuse_item } },
+	{ S_ZONES,          YP_TDNAME, YP_VNONE, YP_FMULTI },
+	{ S_ZONES_FILE,     YP_TSTR,   YP_VNONE, YP_FMULTI },
+	{ S_TRANSFER_FROM,  YP_TREF,   YP_VREF = { C_REMOTE, C_REMOTES }, YP_FMULTI, { knotd_conf_check_ref } },
+	{ S_REFRESH_JITTER, YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 5, YP_STIME } },
+	{ S_RETRY_JITTER,   YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 2, YP_STIME } },
+	{ S_REFRESH_MIN,    YP_TINT,   YP_VINT = { 2, UINT32_MAX, 2, YP_STIME } },
+	{ S_REFRESH_MAX,    YP_TINT,   YP_VINT = { 2, UINT32_MAX, UINT32_MAX, YP_STIME } },
+	{ S_RETRY_MIN,      YP_TINT,   YP_VINT = { 1, UINT32_MAX, 1, YP_STIME } },
+	{ S_RETRY_MAX,      YP_TINT,   YP_VINT = { 1, UINT32_MAX, UINT32_MAX, YP_STIME } },
+	{ S_EXPIRE_MIN,     YP_TINT,   YP_VINT = { 3, UINT32_MAX, 3, YP_STIME } },
+	{ S_EXPIRE_MAX,     YP_TINT,   YP_VINT = { 3, UINT32_MAX, UINT32_MAX, YP_STIME } },
+	{ S_ZONE_MAX_SIZE,  YP_TINT,   YP_VINT = { 0, SSIZE_MAX, GIGA(4), YP_SSIZE } },
+	{ S_TIMEOUT,        YP_TINT,   YP_VINT = { 1, TIMEOUT_MAX_S, HOURS(2), YP_STIME } },
+	{ S_IDLE_TIMEOUT,   YP_TINT,   YP_VINT = { 1, TIMEOUT_MAX_S, 10, YP_STIME } },
+	{ S_LIMIT,          YP_TINT,   YP_VINT = { 1, LIMIT_MAX, 64 } },
+	{ S_LIMIT_REMOTE,   YP_TINT,   YP_VINT = { 1, LIMIT_MAX, 8 } },
+	{ S_CONTROL,        YP_TSTR,   YP_VNONE },
+	{ NULL }
+};
+
+/* -- zones-file ------------------------------------------------------------------------------------------------------- */
+
+/*! Where and why reading a list failed. Long enough for a path of PATH_MAX, cut beyond. */
+typedef struct {
+	char text[PATH_MAX + 256];
+} list_error_t;
+
+static int list_fail(list_error_t *error, int ret, const char *path, unsigned line, const char *reason)
+{
+	if (line == 0) {
+		(void)snprintf(error->text, sizeof(error->text), "zones-file '%s' (%s)", path, reason);
+	} else {
+		(void)snprintf(error->text, sizeof(error->text), "zones-file '%s', line %u (%s)", path, line, reason);
+	}
+	return ret;
+}
+
+/*! Opens a regular file: the check runs in knotd too, where a FIFO or a device would hold up the server. */
+static FILE *list_open(const char *path, const char **ret_reason)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		*ret_reason = strerror(errno);
+		return NULL;
+	}
+
+	struct stat st;
+	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	FILE *file = regular ? fdopen(fd, "r") : NULL;
+	if (file == NULL) {
+		*ret_reason = regular ? strerror(errno) : "not a regular file";
+		close(fd);
+	}
+	return file;
+}
+
+/*! Ends \a line before its comment; "\#" is an octet of a name. */
+static void line_cut_comment(char *line)
+{
+	for (char *at = line; *at != '\0'; at++) {
+		if (*at == '\\' && at[1] != '\0') {
+			at++;
+		} else if (*at == '#') {
+			*at = '\0';
+			return;
+		}
+	}
+}
+
+static char *line_trim(char *line)
+{
+	while (isspace((unsigned char)*line)) {
+		line++;
+	}
+	size_t len = strlen(line);
+	while (len > 0 && isspace((unsigned char)line[len - 1])) {
+		line[--len] = '\0';
+	}
+	return line;
+}
+
+/*! knot_dname_from_str() takes any octet, so blanks and raw UTF-8 are sorted out first. */
+static bool line_parse(const char *text, knot_dname_storage_t name)
+{
+	for (const char *at = text; *at != '\0'; at++) {
+		if (!isgraph((unsigned char)*at)) {
+			return false;
+		}
+	}
+	if (knot_dname_from_str(name, text, sizeof(knot_dname_storage_t)) == NULL) {
+		return false;
+	}
+	knot_dname_to_lower(name);
+	return true;
+}
+
+static int list_read_lines(FILE *file, const char *path, settings_visit_f visit, void *ctx, list_error_t *error)
+{
+	char buf[SETTINGS_LINE_MAX + 2];
+	knot_dname_storage_t name;
+
+	for (unsigned line = 1; fgets(buf, sizeof(buf), file) != NULL; line++) {
+		if (strchr(buf, '\n') == NULL && !feof(file)) {
+			return list_fail(error, KNOT_EMALF, path, line, "line too long");
+		}
+		line_cut_comment(buf);
+		char *text = line_trim(buf);
+		if (*text == '\0') {
+			continue;
+		}
+		if (!line_parse(text, name)) {
+			return list_fail(error, KNOT_EMALF, path, line, "not a domain name");
+		}
+		int ret = visit(name, ctx);
+		if (ret != KNOT_EOK) {
+			return list_fail(error, ret, path, line, knot_strerror(ret));
+		}
+	}
+	return ferror(file) ? list_fail(error, KNOT_EFILE, path, 0, strerror(errno)) : KNOT_EOK;
+}
+
+static int list_read(const char *path, settings_visit_f visit, void *ctx, list_error_t *error)
+{
+	if (path[0] != '/') {
+		return list_fail(error, KNOT_EINVAL, path, 0, "not an absolute path");
+	}
+	const char *reason;
+	FILE *file = list_open(path, &reason);
+	if (file == NULL) {
+		return list_fail(error, KNOT_EFILE, path, 0, reason);
+	}
+	int ret = list_read_lines(file, path, visit, ctx, error);
+	fclose(file);
+	return ret;
+}
+
+/* -- what conf-check refuses ------------------------------------------------------------------------------------------ */
+
+/*! err_str has to live on after the check; checks run one after the other. */
+static list_error_t check_error;
+
+static int check_fail(knotd_conf_check_args_t *args, const char *text)
+{
+	args->err_str = text;
+	return KNOT_EINVAL;
+}
+
+static size_t check_count(knotd_conf_check_args_t *args, const yp_name_t *item)
+{
+	knotd_conf_t conf = knotd_conf_check_item(args, item);
+	size_t count = conf.count;
+	knotd_conf_free(&conf);
+	return count;
+}
+
+static int64_t check_int(knotd_conf_check_args_t *args, const yp_name_t *item)
+{
+	return knotd_conf_check_item(args, item).single.integer;
+}
+
+static int ignore_name(const knot_dname_t *name, void *ctx)
+{
+	(void)name;
+	(void)ctx;
+	return KNOT_EOK;
+}
+
+static int check_lists(knotd_conf_check_args_t *args)
+{
+	knotd_conf_t paths = knotd_conf_check_item(args, S_ZONES_FILE);
+	int ret = KNOT_EOK;
+	for (size_t i = 0; i < paths.count && ret == KNOT_EOK; i++) {
+		ret = list_read(paths.multi[i].string, ignore_name, NULL, &check_error);
+	}
+	knotd_conf_free(&paths);
+	if (ret != KNOT_EOK) {
+		args->err_str = check_error.text;
+	}
+	return ret;
+}
+
+static int check_clamps(knotd_conf_check_args_t *args)
+{
+	static const struct {
+		const yp_name_t *min, *max;
+		const char *error;
+	} clamps[] = {
+		{ S_REFRESH_MIN, S_REFRESH_MAX, "'refresh-min-interval' is greater than 'refresh-max-interval'" },
+		{ S_RETRY_MIN,   S_RETRY_MAX,   "'retry-min-interval' is greater than 'retry-max-interval'" },
+		{ S_EXPIRE_MIN,  S_EXPIRE_MAX,  "'expire-min-interval' is greater than 'expire-max-interval'" },
+	};
+
+	for (size_t i = 0; i < sizeof(clamps) / sizeof(clamps[0]); i++) {
+		if (check_int(args, clamps[i].min) > check_int(args, clamps[i].max)) {
+			return check_fail(args, clamps[i].error);
+		}
+	}
+	return KNOT_EOK;
+}
+
+static int check_control(knotd_conf_check_args_t *args)
+{
+	knotd_conf_t path = knotd_conf_check_item(args, S_CONTROL);
+	if (path.count == 0) {
+		return KNOT_EOK;
+	}
+	if (path.single.string[0] != '/') {
+		return check_fail(args, "'control-listen' is not an absolute path");
+	}
+	if (strlen(path.single.string) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+		return check_fail(args, "'control-listen' is too long for a socket");
+	}
+	return KNOT_EOK;
+}
+
+int settings_check(knotd_conf_check_args_t *args)
+{
+	if (check_count(args, S_TRANSFER_FROM) == 0) {
+		return check_fail(args, "no 'transfer-from' specified");
+	}
+	if (check_count(args, S_ZONES) > 0 && check_count(args, S_ZONES_FILE) > 0) {
+		return check_fail(args, "'zones' together with 'zones-file'");
+	}
+
+	int ret = check_clamps(args);
+	if (ret == KNOT_EOK) {
+		ret = check_control(args);
+	}
+	return ret == KNOT_EOK ? check_lists(args) : ret;
+}
+
+/* -- the stanza ------------------------------------------------------------------------------------------------------- */
+
+/*! Primaries as they are found; too many are counted, not kept. */
+typedef struct {
+	knotd_mod_t *mod;
+	unsigned count;
+	unsigned ignored;
+	primary_t primary[STANZA_PRIMARIES_MAX];
+} primaries_t;
+
+static knotd_conf_t conf_id(const knotd_conf_val_t *val)
+{
+	return (knotd_conf_t){ .single = *val, .count = 1 };
+}
+
+/*! The first local address of the family of \a addr, as knotd chooses. */
+static void primary_set_via(primary_t *primary, const knotd_conf_t *via)
+{
+	for (size_t i = 0; i < via->count; i++) {
+		if (via->multi[i].addr.ss_family == primary->addr.ss_family) {
+			primary->via = via->multi[i].addr;
+			return;
+		}
+	}
+}
+
+/*! \a key borrows from the configuration. */
+static void key_read(knotd_mod_t *mod, const knotd_conf_t *remote, knot_tsig_key_t *key)
+{
+	knotd_conf_t id = knotd_conf(mod, C_REMOTE, C_KEY, remote);
+	if (id.count == 0) {
+		return;
+	}
+	knotd_conf_t secret = knotd_conf(mod, C_KEY, C_SECRET, &id);
+	key->name = (knot_dname_t *)id.single.data;
+	key->algorithm = knotd_conf(mod, C_KEY, C_ALGORITHM, &id).single.option;
+	key->secret.data = (uint8_t *)secret.single.data;
+	key->secret.size = secret.single.data_len;
+}
+
+static int primaries_add(primaries_t *list, const struct sockaddr_storage *addr, const knotd_conf_t *via,
+                         const knot_tsig_key_t *key)
+{
+	if (addr->ss_family != AF_INET && addr->ss_family != AF_INET6) {
+		return KNOT_EOK;
+	}
+	if (list->count == STANZA_PRIMARIES_MAX) {
+		list->ignored++;
+		return KNOT_EOK;
+	}
+
+	primary_t primary = { .addr = *addr };
+	primary_set_via(&primary, via);
+	if (key->name != NULL) {
+		int ret = knot_tsig_key_copy(&primary.key, key);
+		if (ret != KNOT_EOK) {
+			return ret;
+		}
+	}
+	list->primary[list->count++] = primary;
+	return KNOT_EOK;
+}
+
+static int primaries_add_remote(primaries_t *list, const knotd_conf_t *remote)
+{
+	knotd_conf_t addr = knotd_conf(list->mod, C_REMOTE, C_ADDRESS, remote);
+	knotd_conf_t via = knotd_conf(list->mod, C_REMOTE, C_VIA, remote);
+	knot_tsig_key_t key = { 0 };
+	key_read(list->mod, remote, &key);
+
+	int ret = KNOT_EOK;
+	for (size_t i = 0; i < addr.count && ret == KNOT_EOK; i++) {
+		ret = primaries_add(list, &addr.multi[i].addr, &via, &key);
+	}
+	knotd_conf_free(&addr);
+	knotd_conf_free(&via);
+	return ret;
+}
+
+/*! A reference is to one of `remotes` or to one `remote`; the check has made sure that it is not both. */
+static int primaries_add_ref(primaries_t *list, const knotd_conf_t *ref)
+{
+	knotd_conf_t group = knotd_conf(list->mod, C_REMOTES, C_REMOTE, ref);
+	if (group.count == 0) {
+		return primaries_add_remote(list, ref);
+	}
+
+	int ret = KNOT_EOK;
+	for (size_t i = 0; i < group.count && ret == KNOT_EOK; i++) {
+		knotd_conf_t remote = conf_id(&group.multi[i]);
+		ret = primaries_add_remote(list, &remote);
+	}
+	knotd_conf_free(&group);
+	return ret;
+}
+
+static void primaries_clear(primaries_t *list)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		knot_tsig_key_deinit(&list->primary[i].key);
+	}
+}
+
+static int primaries_read(primaries_t *list)
+{
+	knotd_conf_t refs = knotd_conf_mod(list->mod, S_TRANSFER_FROM);
+	int ret = KNOT_EOK;
+	for (size_t i = 0; i < refs.count && ret == KNOT_EOK; i++) {
+		knotd_conf_t ref = conf_id(&refs.multi[i]);
+		ret = primaries_add_ref(list, &ref);
+	}
+	knotd_conf_free(&refs);
+	if (ret == KNOT_EOK && list->count == 0) {
+		ret = KNOT_ENOENT;
+	}
+	return ret;
+}
+
+static uint64_t mod_int(knotd_mod_t *mod, const yp_name_t *item)
+{
+	return knotd_conf_mod(mod, item).single.integer;
+}
+
+static clamp_t mod_clamp(knotd_mod_t *mod, const yp_name_t *min, const yp_name_t *max)
+{
+	return (clamp_t){ .min = mod_int(mod, min), .max = mod_int(mod, max) };
+}
+
+static void stanza_read(knotd_mod_t *mod, stanza_t *stanza)
+{
+	stanza->refresh_jitter_ms = mod_int(mod, S_REFRESH_JITTER) * 1000;
+	stanza->retry_jitter_ms = mod_int(mod, S_RETRY_JITTER) * 1000;
+	stanza->refresh = mod_clamp(mod, S_REFRESH_MIN, S_REFRESH_MAX);
+	stanza->retry = mod_clamp(mod, S_RETRY_MIN, S_RETRY_MAX);
+	stanza->expire = mod_clamp(mod, S_EXPIRE_MIN, S_EXPIRE_MAX);
+	stanza->zone_max_size = mod_int(mod, S_ZONE_MAX_SIZE);
+	stanza->transfer_timeout_ms = mod_int(mod, S_TIMEOUT) * 1000;
+	stanza->transfer_idle_timeout_ms = mod_int(mod, S_IDLE_TIMEOUT) * 1000;
+}
+
+int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
+{
+	primaries_t list = { .mod = mod };
+	int ret = primaries_read(&list);
+	stanza_t *stanza = ret == KNOT_EOK ? stanza_new(list.count) : NULL;
+	if (stanza == NULL) {
+		primaries_clear(&list);
+		return ret == KNOT_EOK ? KNOT_ENOMEM : ret;
+	}
+	if (list.ignored > 0) {
+		knotd_mod_log(mod, LOG_WARNING, "item 'transfer-from', %u addresses beyond the first %u are ignored",
+		              list.ignored, STANZA_PRIMARIES_MAX);
+	}
+
+	memcpy(stanza->primary, list.primary, list.count * sizeof(list.primary[0]));
+	stanza_read(mod, stanza);
+	*ret_stanza = stanza_intern(stanza);
+	return KNOT_EOK;
+}
+
+/* -- the process ------------------------------------------------------------------------------------------------------ */
+
+/*! `<rundir>/mod-secondary.sock`; knotd takes a relative rundir from its working directory, as realpath(3) does. */
+static void control_default(knotd_mod_t *mod, char *dst, size_t size)
+{
+	const char *rundir = knotd_conf(mod, C_SERVER, C_RUNDIR, NULL).single.string;
+	char *path = realpath(rundir, NULL);
+	int len = snprintf(dst, size, "%s/mod-secondary.sock", path != NULL ? path : rundir);
+	free(path);
+	if (len < 0 || (size_t)len >= size) {
+		dst[0] = '\0';
+	}
+}
+
+void settings_process(knotd_mod_t *mod, settings_process_t *ret)
+{
+	ret->transfer_limit = mod_int(mod, S_LIMIT);
+	ret->transfer_limit_remote = mod_int(mod, S_LIMIT_REMOTE);
+
+	knotd_conf_t control = knotd_conf_mod(mod, S_CONTROL);
+	if (control.count > 0) {
+		(void)snprintf(ret->control_listen, sizeof(ret->control_listen), "%s", control.single.string);
+	} else {
+		control_default(mod, ret->control_listen, sizeof(ret->control_listen));
+	}
+}
+
+/* -- names in the stanza ---------------------------------------------------------------------------------------------- */
+
+static int zones_visit_items(const knotd_conf_t *zones, settings_visit_f visit, void *ctx)
+{
+	for (size_t i = 0; i < zones->count; i++) {
+		knot_dname_storage_t name;
+		knot_dname_copy_lower(name, zones->multi[i].dname);
+		int ret = visit(name, ctx);
+		if (ret != KNOT_EOK) {
+			return ret;
+		}
+	}
+	return KNOT_EOK;
+}
+
+static int zones_visit_files(knotd_mod_t *mod, const knotd_conf_t *paths, settings_visit_f visit, void *ctx)
+{
+	list_error_t error;
+	for (size_t i = 0; i < paths->count; i++) {
+		int ret = list_read(paths->multi[i].string, visit, ctx, &error);
+		if (ret != KNOT_EOK) {
+			knotd_mod_log(mod, LOG_ERR, "%s", error.text);
+			return ret;
+		}
+	}
+	return KNOT_EOK;
+}
+
+int settings_zones(knotd_mod_t *mod, settings_visit_f visit, void *ctx)
+{
+	knotd_conf_t zones = knotd_conf_mod(mod, S_ZONES);
+	int ret = zones_visit_items(&zones, visit, ctx);
+	knotd_conf_free(&zones);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+
+	knotd_conf_t paths = knotd_conf_mod(mod, S_ZONES_FILE);
+	ret = zones_visit_files(mod, &paths, visit, ctx);
+	knotd_conf_free(&paths);
+	return ret;
+}
+
+static size_t mod_count(knotd_mod_t *mod, const yp_name_t *item)
+{
+	knotd_conf_t conf = knotd_conf_mod(mod, item);
+	size_t count = conf.count;
+	knotd_conf_free(&conf);
+	return count;
+}
+
+bool settings_has_zones(knotd_mod_t *mod)
+{
+	return mod_count(mod, S_ZONES) > 0 || mod_count(mod, S_ZONES_FILE) > 0;
+}
+
+/* -- knotd's own sections --------------------------------------------------------------------------------------------- */
+
+static bool zone_has_master(knotd_mod_t *mod, const knot_dname_t *name)
+{
+	knotd_conf_t master = knotd_conf_zone(mod, C_MASTER, name);
+	bool has = master.count > 0;
+	knotd_conf_free(&master);
+	return has;
+}
+
+const char *settings_zone_conflict(knotd_mod_t *mod, const knot_dname_t *name, const char **ret_demand)
+{
+	/* In each of these options of knotd's the value 0 is "none". */
+	static const yp_name_t *const options[] = { C_ZONEFILE_LOAD, C_JOURNAL, C_CATALOG_ROLE };
+
+	*ret_demand = "must not be set";
+	if (zone_has_master(mod, name)) {
+		return &C_MASTER[1];
+	}
+	*ret_demand = "must be 'off'";
+	if (knotd_conf_zone(mod, C_SIGNING, name).single.boolean) {
+		return &C_SIGNING[1];
+	}
+	*ret_demand = "must be 'none'";
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (knotd_conf_zone(mod, options[i], name).single.option != 0) {
+			return &options[i][1];
+		}
+	}
+	return NULL;
+}
+
+bool settings_zone_section(knotd_mod_t *mod, const knot_dname_t *name)
+{
+	knotd_conf_t id = { .single = { .data = name, .data_len = knot_dname_size(name) }, .count = 1 };
+	return knotd_conf(mod, C_ZONE, C_DOMAIN, &id).count > 0;
+}
+
+static knotd_conf_t default_template(knotd_mod_t *mod, const yp_name_t *item)
+{
+	static const uint8_t id_default[] = "default"; /* Ids that are strings include their end. */
+	const knotd_conf_t id = { .single = { .data = id_default, .data_len = sizeof(id_default) }, .count = 1 };
+	return knotd_conf(mod, C_TEMPLATE, item, &id);
+}
+
+static unsigned modules_count_ours(const knotd_conf_t *modules)
+{
+	const size_t len = sizeof(MODULE_NAME) - 1;
+	unsigned count = 0;
+	for (size_t i = 0; i < modules->count; i++) {
+		const knotd_conf_val_t *ref = &modules->multi[i];
+		count += ref->data_len >= len && memcmp(ref->data, MODULE_NAME, len) == 0;
+	}
+	return count;
+}
+
+/*! Are both the same item of the configuration, rather than equal ones? */
+static bool modules_same(const knotd_conf_t *a, const knotd_conf_t *b)
+{
+	return a->count > 0 && b->count > 0 && a->multi[0].data == b->multi[0].data;
+}
+
+bool settings_zone_certain(knotd_mod_t *mod, const knot_dname_t *name)
+{
+	knotd_conf_t modules = knotd_conf_zone(mod, C_MODULE, name);
+	bool certain = modules_count_ours(&modules) > 0;
+	if (certain && !settings_zone_section(mod, name)) {
+		knotd_conf_t fallback = default_template(mod, C_MODULE);
+		certain = !modules_same(&modules, &fallback);
+		knotd_conf_free(&fallback);
+	}
+	knotd_conf_free(&modules);
+	return certain;
+}
+
+unsigned settings_global_count(knotd_mod_t *mod)
+{
+	knotd_conf_t modules = default_template(mod, C_GLOBAL_MODULE);
+	unsigned count = modules_count_ours(&modules);
+	knotd_conf_free(&modules);
+	return count;
+}
