@@ -55,7 +55,8 @@ typedef struct world {
 	void (*script)(struct world *world);
 	peer_end_t end;
 	size_t chunk;
-	unsigned busy_ms;        /*!< The loop does something else each time that it has sent. */
+	unsigned busy_ms;        /*!< The loop does something else when the reply was sent. */
+	unsigned reader_busy_ms; /*!< And after each message. */
 
 	exchange_t *exchange;
 	unsigned want;           /*!< Messages that are enough. */
@@ -165,13 +166,11 @@ static void peer_sent(uv_write_t *write, int status)
 	if (status != 0 || uv_is_closing((uv_handle_t *)&world->connection)) {
 		return;
 	}
-	if (world->busy_ms > 0) {
-		usleep(world->busy_ms * 1000); /* The test of a loop that does something else for long. */
-	}
 	if (world->reply_sent < world->reply->len) {
 		peer_send(world);
 		return;
 	}
+	usleep(world->busy_ms * 1000);
 	switch (world->end) {
 	case STAY:
 		break;
@@ -281,6 +280,7 @@ static exchange_next_t on_message(void *ctx, const uint8_t *msg, size_t len)
 	for (size_t i = 2; i < len; i++) {
 		world->sum = world->sum * 31 + msg[i];
 	}
+	usleep(world->reader_busy_ms * 1000);
 	return world->messages == world->want ? EXCHANGE_ENOUGH : EXCHANGE_MORE;
 }
 
@@ -739,9 +739,11 @@ START_TEST(test_busy_loop)
 {
 	world_t world;
 	world_init(&world);
-	world.script = say_one;
-	world.busy_ms = 60;
-	world.chunk = _i == 0 ? 50 : 0;
+	world.script = _i == 0 ? say_three : say_one;
+	world.want = _i == 0 ? 3 : 1;
+	world.busy_ms = _i == 0 ? 0 : 60;
+	world.reader_busy_ms = _i == 0 ? 60 : 0;
+	world.chunk = 43; /* One message, then about one in each read. */
 	exchange_params_t params = make_params(&world, true);
 	params.idle_timeout_ms = 30;
 	params.timeout_ms = _i == 0 ? 20000 : 30;
