@@ -6,6 +6,7 @@
  */
 #include "secondary/control.h"
 
+#include <assert.h>
 #include <libknot/control/control.h>
 #include <libknot/libknot.h>
 #include <pthread.h>
@@ -41,14 +42,11 @@
 #define NOT_SUPPORTED "not supported"
 
 static struct {
-	pthread_mutex_t lock;     /*!< Of all but \a stopping. */
-	unsigned users;           /*!< 0: not running. */
 	struct sockaddr_un addr;
 	knot_ctl_t *ctl;          /*!< The thread's alone while it runs. */
 	pthread_t thread;
 	bool stopping;            /*!< Atomic. */
-	int failure;              /*!< Of the last start, so that ten thousand zones report the same one once. */
-} control = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} control;
 
 static bool is_stopping(void)
 {
@@ -441,31 +439,37 @@ static int start_thread(knot_ctl_t *ctl)
 	return ret == 0 ? KNOT_EOK : KNOT_EAGAIN;
 }
 
-static int launch(const char *path)
+/*! Binds the socket and starts the thread. \param ctl  Stays the caller's on failure. */
+static int launch(knot_ctl_t *ctl, const char *path)
 {
-	if (strlen(path) >= sizeof(control.addr.sun_path)) {
-		return KNOT_ERANGE;
-	}
-	knot_ctl_t *ctl = knot_ctl_alloc();
-	if (ctl == NULL) {
-		return KNOT_ENOMEM;
-	}
 	knot_ctl_set_timeout(ctl, CONTROL_TIMEOUT_MS);
 	int ret = knot_ctl_bind(ctl, path);
 	if (ret != KNOT_EOK) {
-		knot_ctl_free(ctl);
 		return ret;
 	}
-	__atomic_store_n(&control.stopping, false, __ATOMIC_RELEASE);
+	control.stopping = false;
 	ret = start_thread(ctl);
 	if (ret != KNOT_EOK) {
 		knot_ctl_unbind(ctl);
+	}
+	return ret;
+}
+
+int control_start(const char *path)
+{
+	assert(strlen(path) < sizeof(control.addr.sun_path));
+
+	knot_ctl_t *ctl = knot_ctl_alloc();
+	int ret = ctl != NULL ? launch(ctl, path) : KNOT_ENOMEM;
+	if (ret != KNOT_EOK) {
 		knot_ctl_free(ctl);
+		report(NULL, LOG_WARNING, "control socket %s, failed (%s)", path, knot_strerror(ret));
 		return ret;
 	}
 	control.ctl = ctl;
 	control.addr.sun_family = AF_UNIX;
 	strcpy(control.addr.sun_path, path);
+	report(NULL, LOG_INFO, "control socket %s", path);
 	return KNOT_EOK;
 }
 
@@ -479,40 +483,12 @@ static void wake(void)
 	}
 }
 
-static int start_locked(const char *path)
-{
-	if (control.users > 0) {
-		control.users++;
-		return KNOT_EOK;
-	}
-	int ret = launch(path);
-	if (ret == KNOT_EOK) {
-		control.users = 1;
-		report(NULL, LOG_INFO, "control socket %s", path);
-	} else if (ret != control.failure) {
-		report(NULL, LOG_WARNING, "control socket %s, failed to bind (%s)", path, knot_strerror(ret));
-	}
-	control.failure = ret;
-	return ret;
-}
-
-int control_start(const char *path)
-{
-	pthread_mutex_lock(&control.lock);
-	int ret = start_locked(path);
-	pthread_mutex_unlock(&control.lock);
-	return ret;
-}
-
 void control_stop(void)
 {
-	pthread_mutex_lock(&control.lock);
-	if (control.users > 0 && --control.users == 0) {
-		__atomic_store_n(&control.stopping, true, __ATOMIC_RELEASE);
-		wake();
-		pthread_join(control.thread, NULL);
-		knot_ctl_unbind(control.ctl);
-		knot_ctl_free(control.ctl);
-	}
-	pthread_mutex_unlock(&control.lock);
+	__atomic_store_n(&control.stopping, true, __ATOMIC_RELEASE);
+	wake();
+	pthread_join(control.thread, NULL);
+	knot_ctl_unbind(control.ctl);
+	knot_ctl_free(control.ctl);
+	control.ctl = NULL;
 }
