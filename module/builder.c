@@ -74,8 +74,8 @@ struct builder {
 	builder_limits_t limits;
 
 	uint8_t owner[WIRE_NAME_MAX];   /* The current owner; none when owner_len is 0. */
-	uint8_t owner_len;
-	uint8_t apex_len;
+	size_t owner_len;
+	size_t apex_len;
 	uint8_t apex[WIRE_NAME_MAX];
 
 	buffer_t record;                /* Of record_t. */
@@ -427,8 +427,8 @@ static int node_write(builder_t *builder, const record_t *record, size_t count, 
 		return ret;
 	}
 
-	uint8_t relative_len = builder->owner_len - builder->apex_len;
-	buffer_put(&builder->node, &relative_len, 1);
+	size_t relative_len = builder->owner_len - builder->apex_len;
+	*(uint8_t *)buffer_push(&builder->node, 1) = relative_len;
 	buffer_put(&builder->node, builder->owner, relative_len);
 	*sums = (sums_t) { 0 };
 	if (relative_len > 1 && builder->owner[0] == 1 && builder->owner[1] == '*') {

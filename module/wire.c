@@ -15,6 +15,16 @@
 
 #define LABEL_MAX 63
 
+/*!
+ * \brief Copies a few octets. The compiler must not know how few: below some hundred it copies by string instructions,
+ *        which take longer to start than the copying.
+ */
+static inline void copy_short(uint8_t *dst, const uint8_t *src, size_t len)
+{
+	__asm__("" : "+r"(len));
+	memcpy(dst, src, len);
+}
+
 /* Names */
 
 int wire_name_read(const uint8_t *msg, size_t msg_len, size_t pos, uint8_t *dst, size_t *ret_len)
@@ -22,7 +32,7 @@ int wire_name_read(const uint8_t *msg, size_t msg_len, size_t pos, uint8_t *dst,
 	const size_t first = pos;
 	size_t run = pos;                 /* Where the labels being read began: a pointer must lead before it. */
 	size_t taken = 0;
-	size_t len = 0;
+	size_t len = 0;                   /* Of the runs before. */
 	unsigned jumps = 0;
 
 	for (;;) {
@@ -30,18 +40,18 @@ int wire_name_read(const uint8_t *msg, size_t msg_len, size_t pos, uint8_t *dst,
 			return KNOT_EMALF;
 		}
 		size_t label = msg[pos];
-		if (label == 0) {
-			break;
-		}
-		if (label <= LABEL_MAX) {
+		if (label > 0 && label <= LABEL_MAX) {
 			/* The root label must fit too. */
-			if (label >= msg_len - pos || len + label + 2 > WIRE_NAME_MAX) {
+			if (label >= msg_len - pos || len + (pos - run) + label + 2 > WIRE_NAME_MAX) {
 				return KNOT_EMALF;
 			}
-			memcpy(dst + len, msg + pos, label + 1);
-			len += label + 1;
 			pos += label + 1;
 			continue;
+		}
+		copy_short(dst + len, msg + run, pos - run);
+		len += pos - run;
+		if (label == 0) {
+			break;
 		}
 		if (label < (WIRE_REF >> 8) || msg_len - pos < 2 || ++jumps > WIRE_JUMPS_MAX) {
 			return KNOT_EMALF;
@@ -121,7 +131,7 @@ static int read_octets(reader_t *r, size_t count)
 		return KNOT_EMALF;
 	}
 
-	memcpy(r->dst + r->len, r->msg + r->pos, count);
+	copy_short(r->dst + r->len, r->msg + r->pos, count);
 	r->pos += count;
 	r->len += count;
 	return KNOT_EOK;
@@ -129,8 +139,12 @@ static int read_octets(reader_t *r, size_t count)
 
 static int read_name(reader_t *r)
 {
+	/* Near the end of the buffer the name must not be read in place before its length is known. */
+	uint8_t near_end[WIRE_NAME_MAX];
+	bool in_place = UINT16_MAX - r->len >= WIRE_NAME_MAX;
+	uint8_t *name = in_place ? r->dst + r->len : near_end;
+
 	/* The end of the RDATA ends the message: pointers lead backwards only. */
-	uint8_t name[WIRE_NAME_MAX];
 	size_t len = 0;
 	int taken = wire_name_read(r->msg, r->end, r->pos, name, &len);
 	if (taken < 0) {
@@ -140,7 +154,9 @@ static int read_name(reader_t *r)
 		return KNOT_EMALF;
 	}
 
-	memcpy(r->dst + r->len, name, len);
+	if (!in_place) {
+		memcpy(r->dst + r->len, near_end, len);
+	}
 	r->len += len;
 	r->pos += taken;
 	return KNOT_EOK;
@@ -349,12 +365,12 @@ static size_t keep_name(wire_keeper_t *keeper, split_t *split, size_t pos, uint8
 		remember(keeper, split, ending.label, pos);
 	}
 	if (ending.value == 0) {
-		memcpy(dst, split->name, split->len);
+		copy_short(dst, split->name, split->len);
 		return split->len;
 	}
 
 	size_t len = split->start[ending.label];
-	memcpy(dst, split->name, len);
+	copy_short(dst, split->name, len);
 	dst[len] = ending.value >> 8;
 	dst[len + 1] = ending.value & 0xFF;
 	if (!(ending.value & WIRE_REF_INSIDE) && (ending.value & 0xFF) > keeper->apex_len) {
@@ -412,7 +428,7 @@ int wire_keep(wire_keeper_t *keeper, const uint8_t *rdata, uint16_t rdlen, uint8
 		len += keep_name(keeper, &split, keeper->size + head + len, dst + len);
 		pos += split.len;
 	}
-	memcpy(dst + len, rdata + pos, rdlen - pos);
+	copy_short(dst + len, rdata + pos, rdlen - pos);
 	len += rdlen - pos;
 
 	keeper->size += head + len;
