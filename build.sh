@@ -27,7 +27,7 @@ usage()
 	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory (DESTDIR is honoured)
-	  bench [NAME…]          measures: load
+	  bench [NAME…]          measures: load, or a room: bench_NAME.c
 	  fuzz TARGET SECONDS    fuzzes one room
 	  deps                   installs the packages that the commands need; each command does so itself
 	END
@@ -178,7 +178,6 @@ command_fuzz()
 	knot_check
 	fuzz_build "$1"
 	mkdir -p "build-fuzz/corpus/$1" "tests/corpus/$1"
-	# shellcheck disable=SC2046
 	"build-fuzz/fuzz_$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=4096 -artifact_prefix="build-fuzz/$1-" \
 		-print_final_stats=1 "build-fuzz/corpus/$1" "tests/corpus/$1"
 }
@@ -194,7 +193,7 @@ main()
 	build) deps_run; build; ls -l build/secondary.so ;;
 	run) deps_run; build; exec tests/demo/demo.sh "$@" ;;
 	test) command_test "$@" ;;
-	bench) deps_test; build; exec "$PYTHON" tests/bench/bench.py "$@" ;;
+	bench) command_bench "$@" ;;
 	fuzz) command_fuzz "$@" ;;
 	install) deps_run; build; install_module ;;
 	help | -h | --help) usage ;;

@@ -92,29 +92,55 @@ fuzz_targets()
 	done
 }
 
+# program_libraries: what a program that is built by hand from tests/ is linked with, after libhouse.a
+program_libraries() { pkg-config --cflags --libs libknot libzscanner liburcu liburcu-cds libuv check; }
+
 # fuzz_build TARGET: the house and one target, instrumented by clang
 fuzz_build()
 {
 	local flags=(-g -O1 "-fsanitize=fuzzer,address,undefined" -fno-sanitize-recover=undefined -std=gnu11 -D_GNU_SOURCE -Iinclude)
 	local support=() libraries
+	read -ra libraries < <(program_libraries)
 	CC=clang build_in build-fuzz -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link || return 1
 	if [[ -e tests/support.c ]]; then support=(tests/support.c); fi
-	read -ra libraries < <(pkg-config --cflags --libs libknot liburcu liburcu-cds libuv check)
 	clang "${flags[@]}" -o "build-fuzz/fuzz_$1" "tests/fuzz_$1.c" "${support[@]}" build-fuzz/libhouse.a \
 		"${libraries[@]}" -lpthread
 }
 
 suite_fuzz()
 {
-	local target
+	local target scratch
 	for target in $(fuzz_targets); do
-		mkdir -p "tests/corpus/$target"
-		if fuzz_build "$target" && timeout 300 "build-fuzz/fuzz_$target" -seed=1 -runs="$FUZZ_RUNS" -timeout=10 \
-			-artifact_prefix="build-fuzz/$target-" "$(mktemp -d)" "tests/corpus/$target" >"build-fuzz/$target.log" 2>&1
+		scratch=build-fuzz/scratch-$target
+		rm -rf "$scratch"
+		mkdir -p "tests/corpus/$target" "$scratch"
+		if fuzz_build "$target" && timeout 600 "build-fuzz/fuzz_$target" -seed=1 -runs="$FUZZ_RUNS" -timeout=10 \
+			-artifact_prefix="build-fuzz/$target-" "$scratch" "tests/corpus/$target" >"build-fuzz/$target.log" 2>&1
 		then tally_add 1 0 0
-		else fail "fuzz_$target"; tail -n 50 "build-fuzz/$target.log"
+		else fail "fuzz_$target"; tail -n 50 "build-fuzz/$target.log" || true
 		fi
 	done
+}
+
+# --- benches of rooms: bench_<name>.c
+
+bench_program()
+{
+	local libraries program=build/bench_$1
+	read -ra libraries < <(program_libraries)
+	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -Iinclude -o "$program" "tests/bench_$1.c" tests/support.c build/libhouse.a "${libraries[@]}" -lpthread
+	"$program"
+}
+
+command_bench()
+{
+	local name names=()
+	deps_test
+	build
+	for name in "$@"; do
+		if [[ -e tests/bench_$name.c ]]; then say "$name"; bench_program "$name"; else names+=("$name"); fi
+	done
+	if [[ $# -eq 0 || ${#names[@]} -gt 0 ]]; then "$PYTHON" -B tests/bench/bench.py "${names[@]}"; fi
 }
 
 # --- pytest
