@@ -808,7 +808,7 @@ int builder_add(builder_t *builder, const uint8_t *owner, size_t owner_len, uint
 static int apex_check(builder_t *builder, arena_ref_t *ret_ref)
 {
 	qp_key_t key;
-	qp_key(&key, NULL, 0);
+	qp_key(&key, builder->apex, 0);
 	qp_leaf_t apex = qp_get(&builder->trie[TRIE_NAMES].qp, &key);
 	arena_base_t base = arena_base(builder->arena);
 	rrset_t rrset;
