@@ -57,6 +57,7 @@ typedef struct {
 	arena_ref_t ref;          /*!< Their node. */
 	uint16_t owner;           /*!< Place of their owner. */
 	uint8_t cut_len;          /*!< Octets of the cut's name in a referral, else 0. */
+	bool has_optional;        /*!< Hosts were passed over that are in the zone but not in the cut's domain. */
 	unsigned count;
 	struct {
 		arena_ref_t ref;
@@ -122,6 +123,28 @@ static qp_leaf_t encloser_leaf(const qp_path_t *path)
 	return (qp_leaf_t) { 0 };
 }
 
+/*! Does a name that stands in the message end in the \a len octets that end QNAME? False: not so that the place tells. */
+static inline bool ends_in_question(const message_t *msg, const place_t *place, uint8_t len)
+{
+	return place->end == msg->qname_end && place->common >= len;
+}
+
+/*! Is a name of RDATA, which stands at \a place, in the zone? */
+static inline bool is_in_zone(const query_t *query, const uint8_t *name, const place_t *place)
+{
+	const snapshot_t *snapshot = query->snapshot;
+	return ends_in_question(query->msg, place, snapshot->apex_len) ||
+	       wire_name_within(name, place->len, snapshot->apex, snapshot->apex_len);
+}
+
+/*! Is it at or below the zone cut on the way to the name looked up? */
+static inline bool is_in_domain(const query_t *query, const uint8_t *name, const place_t *place, uint8_t cut_len)
+{
+	const lookup_t *at = &query->at;
+	return cut_len > 0 && ((query->steps == 0 && ends_in_question(query->msg, place, cut_len)) ||
+	                       wire_name_within(name, place->len, at->name + at->len - cut_len, cut_len));
+}
+
 /*! Looks up a name in RDATA: its node, or the wildcard that answers for it; ref 0: none. */
 static qp_leaf_t find_host(const snapshot_t *snapshot, const uint8_t *name, uint8_t len)
 {
@@ -145,16 +168,20 @@ static qp_leaf_t find_host(const snapshot_t *snapshot, const uint8_t *name, uint
 
 /* ---- Additional section ---- */
 
-/*! Octets before the host's name in RDATA of a type that asks for additional records; -1: it asks for none. */
-static inline int host_offset(uint16_t type)
+/*! Does the type name hosts, whose addresses go into the additional section? */
+static inline bool has_hosts(uint16_t type)
+{
+	return type == KNOT_RRTYPE_NS || type == KNOT_RRTYPE_MX || type == KNOT_RRTYPE_SRV ||
+	       type == KNOT_RRTYPE_SVCB || type == KNOT_RRTYPE_HTTPS;
+}
+
+/*! Octets of RDATA before the host's name. */
+static inline unsigned host_offset(uint16_t type)
 {
 	switch (type) {
-	case KNOT_RRTYPE_NS:    return 0;
-	case KNOT_RRTYPE_MX:    return 2;
-	case KNOT_RRTYPE_SRV:   return 6;
-	case KNOT_RRTYPE_SVCB:
-	case KNOT_RRTYPE_HTTPS: return 2;
-	default:                return -1;
+	case KNOT_RRTYPE_NS:  return 0;
+	case KNOT_RRTYPE_SRV: return 6;
+	default:              return 2; /* MX, SVCB, HTTPS */
 	}
 }
 
@@ -218,10 +245,6 @@ static int add_host(query_t *query, additional_t *add, const uint8_t *name, cons
  */
 static int add_hosts(query_t *query, additional_t *add, uint16_t pos, unsigned count, bool required)
 {
-	const snapshot_t *snapshot = query->snapshot;
-	const lookup_t *at = &query->at;
-	const uint8_t *cut = at->name + at->len - add->cut_len;
-
 	for (; count > 0; count--) {
 		const uint16_t rdata = section_rdata(query->msg, pos);
 		const uint8_t *rdlen = query->msg->wire + rdata - 2;
@@ -229,12 +252,12 @@ static int add_hosts(query_t *query, additional_t *add, uint16_t pos, unsigned c
 
 		uint8_t name[WIRE_NAME_MAX];
 		place_t place;
-		uint8_t len = section_read_name(query->msg, rdata + host_offset(add->type), name, &place);
-		if (!wire_name_within(name, len, snapshot->apex, snapshot->apex_len)) {
+		(void)section_read_name(query->msg, rdata + host_offset(add->type), name, &place);
+		if (!is_in_zone(query, name, &place)) {
 			continue;
 		}
-		bool in_domain = add->cut_len > 0 && wire_name_within(name, len, cut, add->cut_len);
-		if (in_domain != required) {
+		if (is_in_domain(query, name, &place, add->cut_len) != required) {
+			add->has_optional |= required;
 			continue;
 		}
 		int ret = add_host(query, add, name, &place, required);
@@ -263,21 +286,21 @@ static void add_signatures(query_t *query, const additional_t *add)
  */
 static void put_additional(query_t *query, arena_ref_t ref, const rrset_t *rrset, uint16_t pos, uint8_t cut_len)
 {
-	if (host_offset(rrset->type) < 0) {
-		return;
-	}
-
 	additional_t add; /* its hosts are set as far as they are counted */
 	add.type = rrset->type;
 	add.ref = ref;
 	add.owner = query->at.place.pos;
 	add.cut_len = cut_len;
+	add.has_optional = cut_len == 0;
 	add.count = 0;
 	if (cut_len > 0 && add_hosts(query, &add, pos, rrset->count, true) != KNOT_EOK) {
 		query->result.truncated = true;
 		return;
 	}
-	if (add_hosts(query, &add, pos, rrset->count, false) == KNOT_EOK && (query->parts & PUT_SIGS)) {
+	if (add.has_optional && add_hosts(query, &add, pos, rrset->count, false) != KNOT_EOK) {
+		return;
+	}
+	if (query->parts & PUT_SIGS) {
 		add_signatures(query, &add);
 	}
 }
@@ -358,7 +381,7 @@ static void put_data(query_t *query, qp_leaf_t node)
 
 	query->result.outcome = ANSWER_HIT;
 	const uint16_t begin = query->msg->size;
-	if (put(query, SECTION_ANSWER, &query->at.place, &rrset, parts) && (parts & PUT_DATA)) {
+	if (put(query, SECTION_ANSWER, &query->at.place, &rrset, parts) && (parts & PUT_DATA) && has_hosts(rrset.type)) {
 		put_additional(query, node.ref, &rrset, begin, 0);
 	}
 }
@@ -376,11 +399,10 @@ static bool follow(query_t *query, uint16_t pos)
 	lookup_t *at = &query->at;
 
 	place_t place;
-	uint8_t len = section_read_name(query->msg, pos, query->target, &place);
+	at->len = section_read_name(query->msg, pos, query->target, &place);
 	at->name = query->target;
-	at->len = len;
 	at->place = place;
-	if (!wire_name_within(at->name, len, snapshot->apex, snapshot->apex_len)) {
+	if (!is_in_zone(query, at->name, &place)) {
 		query->result.outcome = ANSWER_ALIAS;
 		return false;
 	}

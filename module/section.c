@@ -53,33 +53,36 @@ static inline uint8_t fold(uint8_t c)
 	return c | (uint8_t)((uint8_t)(c - 'A') < 26) << 5;
 }
 
+/*! Goes over labels that follow each other; returns the place of the root label or of the pointer that ends them. */
+static inline uint16_t skip_labels(const uint8_t *wire, uint16_t pos)
+{
+	for (uint8_t label = wire[pos]; label != 0 && label < LABEL_POINTER; label = wire[pos]) {
+		pos += 1 + label;
+	}
+	return pos;
+}
+
 uint8_t section_read_name(const message_t *msg, uint16_t pos, uint8_t *ret_name, place_t *ret_place)
 {
 	const uint8_t *wire = msg->wire;
-	pos = follow_pointers(wire, pos);
-	const uint16_t begin = pos;
-	uint16_t run = pos;
+	const uint16_t begin = follow_pointers(wire, pos);
+	uint16_t run = begin;
 	unsigned len = 0;
 
-	while (wire[pos] != 0) {
-		if (wire[pos] >= LABEL_POINTER) {
-			run = pos = follow_pointers(wire, pos);
-			continue;
-		}
-		unsigned label = 1 + wire[pos];
-		assert(len + label < WIRE_NAME_MAX);
-		for (unsigned i = 0; i < label; i++) {
-			ret_name[len + i] = fold(wire[pos + i]); /* lengths are below 'A' */
-		}
-		len += label;
-		pos += label;
+	for (pos = skip_labels(wire, run); wire[pos] != 0; pos = skip_labels(wire, run)) {
+		assert(len + (pos - run) < WIRE_NAME_MAX);
+		memcpy(ret_name + len, wire + run, pos - run);
+		len += pos - run;
+		run = follow_pointers(wire, pos);
 	}
-	ret_name[len++] = 0;
+	pos++;
+	assert(len + (pos - run) <= WIRE_NAME_MAX);
+	memcpy(ret_name + len, wire + run, pos - run);
+	len += pos - run;
+	wire_name_lower(ret_name, len);
 
 	if (ret_place != NULL) {
-		*ret_place = (place_t) {
-			.pos = begin, .end = pos + 1, .common = pos + 1 - run, .len = len, .shared = len,
-		};
+		*ret_place = (place_t) { .pos = begin, .end = pos, .common = pos - run, .len = len, .shared = len };
 	}
 	return len;
 }
@@ -113,9 +116,7 @@ place_t section_suffix(const message_t *msg, const place_t *place, uint8_t len)
 
 uint16_t section_rdata(const message_t *msg, uint16_t pos)
 {
-	while (msg->wire[pos] != 0 && msg->wire[pos] < LABEL_POINTER) {
-		pos += 1 + msg->wire[pos];
-	}
+	pos = skip_labels(msg->wire, pos);
 	return pos + (msg->wire[pos] == 0 ? 1 : 2) + FIXED_SIZE + 2;
 }
 
@@ -147,8 +148,7 @@ typedef struct {
 	uint16_t type;
 	uint16_t count;
 	uint32_t ttl;
-	uint8_t flags;
-	uint32_t size;
+	uint32_t size;            /*!< Octets of items. */
 	const uint8_t *items;
 } records_t;
 
@@ -186,30 +186,26 @@ static void point_references(uint8_t *rdata, uint16_t type, uint16_t begin, uint
 	}
 }
 
-/*! Do references hold as they are kept, and the owner fit a pointer? */
-static inline bool is_short(const message_t *msg, const place_t *place, const records_t *records)
+/*! Does the owner fit a pointer, and do references hold as they are kept? */
+static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset)
 {
 	if (place->pos > MESSAGE_REACH || place->len <= 1 || place->literal) {
 		return false;
 	}
-	if (!wire_compresses(records->type)) {
+	if (!wire_compresses(rrset->type)) {
 		return true;
 	}
 	return msg->size <= SHORT_BEGIN_MAX &&
-	       ((records->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
+	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 
-static int put_short(message_t *msg, const place_t *place, const records_t *records)
+/*! Writes records, for which there is room, at \a begin; returns where they end. */
+static inline size_t put_short(uint8_t *wire, size_t begin, const place_t *place, const records_t *records)
 {
-	const size_t total = (size_t)records->count * HEAD_SIZE + records->size;
-	if (total > msg->limit - msg->size) {
-		return KNOT_ESPACE;
-	}
-
 	const bool compresses = wire_compresses(records->type);
 	const uint64_t head = htobe64((uint64_t)(WIRE_REF | place->pos) << 48 | (uint64_t)records->type << 32 |
 	                              (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
-	uint8_t *dst = msg->wire + msg->size;
+	uint8_t *dst = wire + begin;
 	const uint8_t *item = records->items;
 	for (unsigned i = 0; i < records->count; i++) {
 		const uint8_t *rdata;
@@ -220,12 +216,11 @@ static int put_short(message_t *msg, const place_t *place, const records_t *reco
 		memcpy(dst + 8, &tail, 4);
 		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
 		if (compresses) {
-			point_references(dst + HEAD_SIZE + 2, records->type, msg->size, place->end);
+			point_references(dst + HEAD_SIZE + 2, records->type, begin, place->end);
 		}
 		dst += HEAD_SIZE + 2 + len;
 	}
-	msg->size += total;
-	return KNOT_EOK;
+	return dst - wire;
 }
 
 /* ---- The long way ---- */
@@ -369,42 +364,46 @@ static void close_record(writer_t *writer, size_t rdata)
 	set16(writer->wire + rdata - 2, writer->pos - rdata);
 }
 
-static int put_long(message_t *msg, place_t *place, const records_t *records)
+static int put_records(writer_t *writer, const records_t *records)
 {
-	writer_t writer; /* its spots are set as far as they are used */
-	writer.wire = msg->wire;
-	writer.pos = msg->size;
-	writer.limit = msg->limit;
-	writer.place = *place;
-	writer.spots_count = 0;
-
+	writer->spots_count = 0;
 	const uint8_t *item = records->items;
 	for (unsigned i = 0; i < records->count; i++) {
 		const uint8_t *rdata;
 		uint16_t len;
 		const size_t kept = (item - records->items) + (size_t)(i + 1) * HEAD_SIZE + 2;
 		item = rrset_item(item, &rdata, &len);
-		if (!write_owner(&writer) || !write_fixed(&writer, records->type, records->ttl) ||
-		    !write_u16(&writer, 0)) {
+		if (!write_owner(writer) || !write_fixed(writer, records->type, records->ttl) || !write_u16(writer, 0)) {
 			return KNOT_ESPACE;
 		}
-		const size_t begin = writer.pos;
-		if (!write_rdata(&writer, records->type, rdata, len, kept)) {
+		const size_t begin = writer->pos;
+		if (!write_rdata(writer, records->type, rdata, len, kept)) {
 			return KNOT_ESPACE;
 		}
-		close_record(&writer, begin);
+		close_record(writer, begin);
 	}
-	msg->size = writer.pos;
-	*place = writer.place;
 	return KNOT_EOK;
 }
 
-/* ---- */
-
-static int put_records(message_t *msg, place_t *place, const records_t *records)
+static int put_long(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
 {
-	return is_short(msg, place, records) ? put_short(msg, place, records) : put_long(msg, place, records);
+	writer_t writer; /* its spots are set as far as they are used */
+	writer.wire = msg->wire;
+	writer.pos = msg->size;
+	writer.limit = msg->limit;
+	writer.place = *place;
+
+	int ret = put_records(&writer, data);
+	if (ret == KNOT_EOK) {
+		ret = put_records(&writer, sigs);
+	}
+	if (ret == KNOT_EOK) {
+		msg->size = writer.pos;
+	}
+	return ret;
 }
+
+/* ---- */
 
 static inline uint32_t lower(uint32_t ttl, uint32_t ttl_max)
 {
@@ -415,28 +414,28 @@ int section_put(message_t *msg, section_t section, const place_t *place, const r
                 unsigned parts, uint32_t ttl_max)
 {
 	assert(msg->size <= msg->limit && msg->limit <= MESSAGE_MAX);
-	const size_t begin = msg->size;
-	place_t owner = *place;
-	unsigned count = 0;
-	int ret = KNOT_EOK;
-
+	records_t data = { 0 };
+	records_t sigs = { 0 };
 	if (parts & PUT_DATA) {
-		const records_t data = {
-			rrset->type, rrset->count, lower(rrset->ttl, ttl_max), rrset->flags, rrset->size, rrset->items,
+		data = (records_t) {
+			rrset->type, rrset->count, lower(rrset->ttl, ttl_max), rrset->size, rrset->items,
 		};
-		ret = put_records(msg, &owner, &data);
-		count = rrset->count;
 	}
-	if (ret == KNOT_EOK && (parts & PUT_SIGS) && rrset->sig_count > 0) {
-		const records_t sigs = {
-			KNOT_RRTYPE_RRSIG, rrset->sig_count, lower(rrset->sig_ttl, ttl_max), 0, rrset->sig_size, rrset->sigs,
+	if ((parts & PUT_SIGS) && rrset->sig_count > 0) {
+		sigs = (records_t) {
+			KNOT_RRTYPE_RRSIG, rrset->sig_count, lower(rrset->sig_ttl, ttl_max), rrset->sig_size, rrset->sigs,
 		};
-		ret = put_records(msg, &owner, &sigs);
-		count += rrset->sig_count;
 	}
-	if (ret != KNOT_EOK) {
-		msg->size = begin;
-		return ret;
+
+	const unsigned count = data.count + sigs.count;
+	if (is_short(msg, place, rrset)) {
+		if ((size_t)count * HEAD_SIZE + data.size + sigs.size > msg->limit - msg->size) {
+			return KNOT_ESPACE;
+		}
+		size_t end = put_short(msg->wire, msg->size, place, &data);
+		msg->size = sigs.count > 0 ? put_short(msg->wire, end, place, &sigs) : end;
+	} else if (put_long(msg, place, &data, &sigs) != KNOT_EOK) {
+		return KNOT_ESPACE;
 	}
 	msg->count[section] += count;
 	return KNOT_EOK;
