@@ -10,9 +10,11 @@
  *       |                  +-------------+      each arrow back: anything else -> FAILED (for good)
  *       +-> FAILED
  *
- * Accept whole or reject whole (RFC 5936). Checked: RCODE, opcode, QR, AA, TC, one question at most and then ours, class,
- * first and last SOA equal, nothing after the last, nothing outside the zone, no meta types, and all that the builder
- * checks. Which octets are hostile: all of them.
+ * Accept whole or reject whole (RFC 5936). Checked: RCODE (with OPT's upper bits), opcode, QR, TC, one question at most and
+ * then ours, some record in each message, class, first and last SOA equal but for case and TTL, nothing behind the last,
+ * nothing outside the zone, no meta types, every length and count, and all that the builder checks. As by knotd, AA is not
+ * looked at, and what stands in authority and additional section is passed over. TTLs above 2^31 - 1 count as 0
+ * (RFC 2181, section 8). Which octets are hostile: all of them.
  *
  * Threads: one at a time, no RCU. Blocks: no; a message is at most 64 KiB, so a call is short.
  */
@@ -31,7 +33,7 @@ typedef enum {
 typedef struct {
 	uint64_t messages;
 	uint64_t octets;     /*!< Of messages, without their length prefixes. */
-	uint64_t records;
+	uint64_t records;    /*!< Duplicates included, the closing SOA not. */
 } transfer_counts_t;
 
 /*! \brief Begins a full transfer of the zone \a apex (in full, any case; copied). Own, or NULL (no memory). */
@@ -40,14 +42,18 @@ transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limi
 /*! \brief Writes the AXFR query for \a apex (id 0) into \a dst; returns its length. */
 size_t transfer_in_query(const uint8_t *apex, uint8_t dst[static 512]);
 
-/*! \brief Digests one message (id and TSIG already checked). After TRANSFER_FAILED only error() and free() may be called. */
+/*!
+ * \brief Digests one message (id and TSIG already checked).
+ *
+ * After TRANSFER_FAILED only error(), serial(), counts() and free() may be called. A message behind TRANSFER_COMPLETE fails.
+ */
 transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *msg, size_t len);
 
 /*! \brief Serial of the opening SOA; false as long as none came. */
 bool transfer_in_serial(const transfer_in_t *transfer, uint32_t *ret_serial);
 
 /*!
- * \brief Makes the snapshot of a complete transfer.
+ * \brief Makes the snapshot of a complete transfer; to be called once.
  *
  * \param ret_snapshot  Own. Untouched on failure.
  * \return KNOT_EOK or as builder_finish(); then transfer_in_error() says why.
