@@ -168,13 +168,12 @@ suite_asan()
 {
 	build_in build-asan -Db_sanitize=address,undefined -Db_lundef=false || { fail "the build for ASan"; return; }
 	SECONDARY_SO=$ROOT/build-asan/secondary.so SECONDARY_PRELOAD=$(gcc -print-file-name=libasan.so) SECONDARY_SLOWNESS=3 \
-		LSAN_OPTIONS=suppressions=$ROOT/tests/system/lsan.supp system_run "system with ASan" "$@"
+		system_run "system with ASan" "$@"
 }
 
 suite_valgrind()
 {
-	SECONDARY_WRAP="valgrind --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=98 --fair-sched=yes \
---suppressions=$ROOT/tests/system/valgrind.supp --log-file=valgrind.%p" \
+	SECONDARY_WRAP="valgrind --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=98 --fair-sched=yes --log-file=valgrind.%p" \
 		SECONDARY_SLOWNESS=10 system_run valgrind tests/system/test_memory.py
 }
 
