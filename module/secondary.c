@@ -33,7 +33,7 @@
 
 /*! What all instances share. */
 static struct {
-	pthread_mutex_t lock;             /*!< Of all below; never held when another room is called that takes long. */
+	pthread_mutex_t lock;             /*!< Of all below; held while the threads start and stop, which take no part in it. */
 	unsigned users;                   /*!< Instances. */
 	bool control;                     /*!< The control socket could be started. */
 	bool patch_noted;

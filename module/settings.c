@@ -480,13 +480,11 @@ int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
 
 /* -- the process ------------------------------------------------------------------------------------------------------ */
 
-/*! `<rundir>/mod-secondary.sock`; knotd takes a relative rundir from its working directory, as realpath(3) does. */
+/*! `<rundir>/mod-secondary.sock`, relative where `rundir` is: knotd never leaves its working directory. */
 static void control_default(knotd_mod_t *mod, char *dst, size_t size)
 {
 	const char *rundir = knotd_conf(mod, C_SERVER, C_RUNDIR, NULL).single.string;
-	char *path = realpath(rundir, NULL);
-	int len = snprintf(dst, size, "%s/mod-secondary.sock", path != NULL ? path : rundir);
-	free(path);
+	int len = snprintf(dst, size, "%s/mod-secondary.sock", rundir);
 	if (len < 0 || (size_t)len >= size) {
 		dst[0] = '\0';
 	}

@@ -27,7 +27,7 @@ extern const yp_item_t settings_items[];
 typedef struct {
 	unsigned transfer_limit;
 	unsigned transfer_limit_remote;
-	char control_listen[108]; /*!< Absolute path of sockaddr_un's length; "": the default is too long, no socket. */
+	char control_listen[108]; /*!< Path of sockaddr_un's length; "": the default is too long, no socket. */
 } settings_process_t;
 
 /*! What settings_zones() calls for each name (lower case, valid during the call). Stops at the first error. */
