@@ -6,6 +6,8 @@
  */
 #include <check.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "failing_alloc.h"
 #include "../module/arena.c"
@@ -287,6 +289,22 @@ START_TEST(dead_chunk_is_freed)
 }
 END_TEST
 
+START_TEST(dead_chunk_is_freed_when_left)
+{
+	arena_ref_t a = take(8, 1);
+	size_t rest = arena->room * UNIT;
+	arena_ref_t b = take(rest, 2);
+	arena_seal(arena);
+	arena_dead(arena, a, 8);
+	arena_dead(arena, b, rest);
+	ck_assert_uint_eq(arena_stats(arena).chunks, 1);
+	arena_ref_t c = take(8, 3);
+	ck_assert_uint_eq(arena_stats(arena).chunks, 1);
+	ck_assert_uint_eq(arena_stats(arena).used, 8);
+	check_fill(c, 8, 3);
+}
+END_TEST
+
 /* A zone of one small record that changes for years. */
 START_TEST(small_zone_stays_small)
 {
@@ -421,6 +439,27 @@ START_TEST(dead_from_another_thread)
 }
 END_TEST
 
+#ifdef SECONDARY_SEAL
+START_TEST(sealed_pages_are_read_only)
+{
+	arena_ref_t ref = take(page_ceil(1), 1);
+	arena_seal(arena);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		/* The sanitizer's report of the fault is not wanted here. */
+		(void)signal(SIGSEGV, SIG_DFL);
+		*(volatile uint8_t *)arena_ptr(arena, ref) = 2;
+		_exit(0);
+	}
+	int status = 0;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	check_fill(ref, page_ceil(1), 1);
+}
+END_TEST
+#endif
+
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 /* Shows that the checker is awake: what is dead, unused or rolled back may not be touched. */
 START_TEST(stale_memory_is_poisoned)
@@ -460,11 +499,15 @@ int main(void)
 	tcase_add_test(tcase, rollback_after_death_of_its_chunk);
 	tcase_add_test(tcase, trim_returns_the_tail);
 	tcase_add_test(tcase, dead_chunk_is_freed);
+	tcase_add_test(tcase, dead_chunk_is_freed_when_left);
 	tcase_add_test(tcase, small_zone_stays_small);
 	tcase_add_test(tcase, slots_run_out_and_come_back);
 	tcase_add_test(tcase, lack_of_memory_changes_nothing);
 	tcase_add_test(tcase, holders_are_counted);
 	tcase_add_test(tcase, dead_from_another_thread);
+#ifdef SECONDARY_SEAL
+	tcase_add_test(tcase, sealed_pages_are_read_only);
+#endif
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 	tcase_add_test(tcase, stale_memory_is_poisoned);
 #endif
