@@ -9,6 +9,8 @@
  */
 #include "secondary/qp.h"
 
+#include <string.h>
+
 #include "qp_node.h"
 
 /* Octets in ascending order; those in hostnames have a symbol of their own, the rest share one for their range. The range
@@ -68,7 +70,9 @@ void qp_key(qp_key_t *key, const uint8_t *labels, size_t len)
 	unsigned left = split_labels(labels, len, start);
 	uint8_t *to = key->sym;
 
-	assert(len <= 254);
+	assert(len <= sizeof(key->name));
+	memcpy(key->name, labels, len);
+	key->name_len = (uint8_t)len;
 	key->labels = (uint8_t)left;
 	while (left > 0) {
 		const uint8_t *label = labels + start[--left];
@@ -85,45 +89,49 @@ void qp_key(qp_key_t *key, const uint8_t *labels, size_t len)
 	key->len = (uint16_t)(to - key->sym);
 }
 
+static inline bool match_symbol(qp_diff_t *diff, const qp_key_t *key, unsigned sym)
+{
+	diff->sym = (uint8_t)sym;
+	if (key->sym[diff->at] != diff->sym) {
+		return false;
+	}
+	diff->at++;
+	return true;
+}
+
+/*! \brief Stays in the key: no label begins with QP_LABEL_END, and one stands behind the key's end. */
+static inline bool match_label(qp_diff_t *diff, const qp_key_t *key, const uint8_t *label)
+{
+	for (unsigned i = 1; i <= label[0]; i++) {
+		unsigned symbols = qp_symbol[label[i]];
+		if (!match_symbol(diff, key, symbols & 0xFF)) {
+			return false;
+		}
+		if (symbols > 0xFF && !match_symbol(diff, key, symbols >> 8)) {
+			return false;
+		}
+	}
+	return match_symbol(diff, key, QP_LABEL_END);
+}
+
 qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
 {
 	uint8_t start[QP_LABELS_MAX];
 	size_t len;
 	const uint8_t *name = qp_name(base, leaf->ref, &len);
-	unsigned count = split_labels(name, len, start);
-	const uint8_t *sym = key->sym;
-	qp_diff_t diff = { 0 };
+	if (len == key->name_len && memcmp(name, key->name, len) == 0) {
+		return (qp_diff_t){ .equal = true, .labels = key->labels };
+	}
 
-	/* Stays in the key: a label begins with no QP_LABEL_END, so the one behind the key's end stops the loop. */
-	while (diff.labels < count) {
-		const uint8_t *label = name + start[count - 1 - diff.labels];
-		for (unsigned i = 1; i <= label[0]; i++) {
-			uint16_t symbols = qp_symbol[label[i]];
-			diff.sym = (uint8_t)symbols;
-			if (*sym != diff.sym) {
-				goto differ;
-			}
-			sym++;
-			if (symbols <= 0xFF) {
-				continue;
-			}
-			diff.sym = (uint8_t)(symbols >> 8);
-			if (*sym != diff.sym) {
-				goto differ;
-			}
-			sym++;
-		}
-		diff.sym = QP_LABEL_END;
-		if (*sym != QP_LABEL_END) {
-			goto differ;
-		}
-		sym++;
+	unsigned count = split_labels(name, len, start);
+	qp_diff_t diff = { 0 };
+	while (diff.labels < count && match_label(&diff, key, name + start[count - 1 - diff.labels])) {
 		diff.labels++;
 	}
-	diff.sym = QP_LABEL_END;
-	diff.equal = (diff.labels == key->labels);
-differ:
-	diff.at = (uint16_t)(sym - key->sym);
+	if (diff.labels == count) {
+		diff.sym = QP_LABEL_END;
+		diff.equal = (count == key->labels);
+	}
 	return diff;
 }
 

@@ -42,6 +42,8 @@
 typedef struct {
 	uint16_t len;                     /*!< Symbols. */
 	uint8_t labels;                   /*!< Labels. */
+	uint8_t name_len;                 /*!< Octets of \a name. */
+	uint8_t name[254];                /*!< As it was given: equal names are mostly equal in case, too, and seen sooner so. */
 	uint8_t sym[QP_KEY_MAX + 2];
 } qp_key_t;
 
