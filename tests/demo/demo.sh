@@ -12,7 +12,10 @@ PRIMARY=127.0.0.1
 SECONDARY=127.0.0.1
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" LC_ALL=C
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say()
+{
+	if [[ -t 1 ]]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi
+}
 
 # Only what this run started is stopped, by its process id; only its own directory is removed.
 clean_up()
@@ -175,7 +178,7 @@ demo_transfer()
 	say "knotd with mod-secondary at $SECONDARY@$SECONDARY_PORT; its log:"
 	server_start secondary
 	for zone in "${ZONES[@]}"; do await "transfer of $zone" same_serial "$zone"; done
-	grep -E "mod-secondary" "$DIR/secondary/log" || die "the module logged nothing"
+	grep -F "module 'mod-secondary" "$DIR/secondary/log" || die "the module logged nothing"
 }
 
 demo_answers()
