@@ -672,15 +672,17 @@ END_TEST
 /*! The last owner of one message must not be taken for a name at the same place of the next. */
 START_TEST(test_owner_memory)
 {
-	/* The second message has "b" where the first has "a". */
-	stream_t stream = stream_write("soa ns | a=a +a | a=b +a | soa");
+	/* The second message has "b" where the first has "a"; the last one the question where the one before it has "c". */
+	stream_t stream = stream_write("soa ns | a=a +a | a=b +a | noq a=c | txt=@ soa");
 	ck_assert_uint_eq(stream.message[1].last_owner, stream.message[2].last_owner);
+	ck_assert_uint_eq(stream.message[3].last_owner, KNOT_WIRE_HEADER_SIZE);
 	transfer_in_t *transfer = begin();
 	ck_assert_int_eq(feed_stream(transfer, &stream, stream.count), TRANSFER_COMPLETE);
 	snapshot_t *snapshot = NULL;
 	ck_assert_int_eq(transfer_in_finish(transfer, &snapshot), KNOT_EOK);
 	char *dump = support_dump(snapshot);
-	char *want = support_text(APEX, BASE "a A 192.0.2.1\na AAAA 2001:db8::1\nb A 192.0.2.1\nb AAAA 2001:db8::1\n");
+	char *want = support_text(APEX, BASE "a A 192.0.2.1\na AAAA 2001:db8::1\nb A 192.0.2.1\nb AAAA 2001:db8::1\n"
+	                                 "c A 192.0.2.1\n@ TXT text\n");
 	ck_assert_str_eq(dump, want);
 	free(dump);
 	free(want);
