@@ -131,24 +131,15 @@ static void visit_status(refresh_t *refresh, void *ctx)
 	view->status.result = NULL;
 }
 
-/*! Did the last check fail? The one that succeeded has left a good result with some primary. */
+/*! Did the last check fail? One that succeeded ended when its last primary was heard, or later. */
 static bool is_retrying(const view_t *view)
 {
-	int64_t last = view->status.last_success;
-	bool is_good = true;
 	for (unsigned i = 0; i < view->status.primary_count; i++) {
-		const primary_result_t *result = &view->result[i];
-		if (result->at > last) {
+		if (view->result[i].at > view->status.last_success) {
 			return true;
 		}
-		if (result->at == last && !result->ok) {
-			is_good = false;
-		}
 	}
-	for (unsigned i = 0; i < view->status.primary_count && !is_good; i++) {
-		is_good = view->result[i].at == last && view->result[i].ok;
-	}
-	return !is_good;
+	return false;
 }
 
 /*! First what queries get, then what is being done about it. */
@@ -172,7 +163,7 @@ static const char *state_name(const view_t *view)
 	return is_retrying(view) ? "retrying" : "fresh";
 }
 
-/*! The worker's clock (worker.h). */
+/*! The clock of the times in refresh_status_t: the one of libuv loops. */
 static uint64_t now_ms(void)
 {
 	struct timespec now;

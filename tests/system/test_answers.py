@@ -274,7 +274,8 @@ def test_signed_queries(servers):
     """In zone scope the zone's acl judges who may sign; the response is signed, negative ones and errors too."""
     key, other = Key("client"), Key("other")
     primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}, name="primary").start()
-    module = servers.secondary([ZONE], [primary], key=key)
+    keys = f"key:\n  - id: {key.name}\n    algorithm: {key.algorithm}\n    secret: {key.secret}\n"
+    module = servers.secondary([ZONE], [primary], server_conf=keys)
     module.rules = lambda: {"clients": ("query", key)}
     module.start()
     module.await_serial(ZONE)
