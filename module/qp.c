@@ -89,29 +89,30 @@ void qp_key(qp_key_t *key, const uint8_t *labels, size_t len)
 	key->len = (uint16_t)(to - key->sym);
 }
 
-static inline bool match_symbol(qp_diff_t *diff, const qp_key_t *key, unsigned sym)
+/*! \brief Goes on in a key if its symbol at \a pos is \a sym. */
+static inline bool match_symbol(const uint8_t **pos, unsigned sym, unsigned *ret_sym)
 {
-	diff->sym = (uint8_t)sym;
-	if (key->sym[diff->at] != diff->sym) {
+	*ret_sym = sym;
+	if (**pos != sym) {
 		return false;
 	}
-	diff->at++;
+	(*pos)++;
 	return true;
 }
 
 /*! \brief Stays in the key: no label begins with QP_LABEL_END, and one stands behind the key's end. */
-static inline bool match_label(qp_diff_t *diff, const qp_key_t *key, const uint8_t *label)
+static inline bool match_label(const uint8_t **pos, const uint8_t *label, unsigned *ret_sym)
 {
 	for (unsigned i = 1; i <= label[0]; i++) {
 		unsigned symbols = qp_symbol[label[i]];
-		if (!match_symbol(diff, key, symbols & 0xFF)) {
+		if (!match_symbol(pos, symbols & 0xFF, ret_sym)) {
 			return false;
 		}
-		if (symbols > 0xFF && !match_symbol(diff, key, symbols >> 8)) {
+		if (symbols > 0xFF && !match_symbol(pos, symbols >> 8, ret_sym)) {
 			return false;
 		}
 	}
-	return match_symbol(diff, key, QP_LABEL_END);
+	return match_symbol(pos, QP_LABEL_END, ret_sym);
 }
 
 qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
@@ -123,16 +124,18 @@ qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *k
 		return (qp_diff_t){ .equal = true, .labels = key->labels };
 	}
 
-	unsigned count = split_labels(name, len, start);
-	qp_diff_t diff = { 0 };
-	while (diff.labels < count && match_label(&diff, key, name + start[count - 1 - diff.labels])) {
-		diff.labels++;
+	unsigned left = split_labels(name, len, start), labels = 0, sym = QP_LABEL_END;
+	const uint8_t *pos = key->sym;
+	while (left > 0 && match_label(&pos, name + start[left - 1], &sym)) {
+		left--;
+		labels++;
 	}
-	if (diff.labels == count) {
-		diff.sym = QP_LABEL_END;
-		diff.equal = (count == key->labels);
-	}
-	return diff;
+	return (qp_diff_t){
+		.equal = (left == 0 && labels == key->labels),
+		.sym = (uint8_t)sym,
+		.labels = (uint8_t)labels,
+		.at = (uint16_t)(pos - key->sym),
+	};
 }
 
 /*! \brief Of the twigs of \a branch, which has none for \a sym, the one before it, or else the first. */
