@@ -190,13 +190,14 @@ static void result_ok(refresh_t *refresh, uint32_t serial)
 
 static void result_failed(refresh_t *refresh, const char *reason)
 {
+	assert(reason != NULL);
 	primary_result_t *result = result_put(refresh, false);
-	snprintf(result->reason, sizeof(result->reason), "%s", reason != NULL ? reason : "unknown error");
+	snprintf(result->reason, sizeof(result->reason), "%s", reason);
 	refresh->check.reason = result->reason;
 
 	char remote[ADDRESS_TEXT_MAX];
 	report(refresh->zone, LOG_WARNING, "refresh, remote %s, failed (%s)",
-	       address_text(&primary(refresh)->addr, remote), result->reason);
+	       address_text(&primary(refresh)->addr, remote), reason);
 }
 
 static void transfer(refresh_t *refresh)

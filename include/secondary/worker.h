@@ -8,8 +8,13 @@
  * without answer), transfers, timers. Other threads only leave messages: a wait-free queue and a wake-up.
  *
  * Fairness. At most `transfer-limit` transfers run, `transfer-limit-remote` of them with one address, and WORKER_PROBES_MAX
- * probes; further ones wait in order, urgent ones (NOTIFY, commands) first. A primary that did not answer is left alone for
- * WORKER_REMOTE_PAUSE_MS by all its zones; what is asked of it meanwhile fails at once, unless urgent.
+ * probes; further ones wait: urgent ones (NOTIFY, commands) go first, then each remote has its turn. A remote that has not
+ * answered yet, or failed to, is asked by one zone at a time until it answers; and a primary that did not answer is left
+ * alone for WORKER_REMOTE_PAUSE_MS by all its zones: what waits for it fails with it, what is asked of it meanwhile fails at
+ * once, unless urgent. So a dead one holds up nothing but itself.
+ *
+ * Memory. A zone has one agent from worker_zone_set() on, half a kilobyte: timer, letter and question under way are parts of
+ * it, so that telling the worker allocates nothing and cannot fail.
  *
  * Threads: as each function says. Signals are blocked in the thread. It is registered with RCU.
  */
@@ -30,17 +35,25 @@ typedef struct {
 /*!
  * \brief Starts the thread, or counts one more user of the running one (whose options stay).
  *
- * Thread: load(). Blocks: until the thread runs. \return KNOT_EOK, KNOT_ENOMEM, or KNOT_ERROR.
+ * Thread: load(), registered with RCU or not. Blocks: shortly (a lock). \return KNOT_EOK, KNOT_ENOMEM, or KNOT_ERROR.
  */
 int worker_start(const worker_options_t *options);
 
-/*! \brief Counts one user less; the last stops the thread and joins it. Thread: unload(), outside read sections. Blocks: shortly. */
+/*!
+ * \brief Counts one user less; the last stops the thread, joins it, and waits until all that was retired has been freed.
+ *
+ * No other worker_…() may be under way or follow then. What zones serve stays published.
+ * Thread: unload(), registered with RCU, outside read sections. Blocks: for what the worker does at the moment (milliseconds;
+ * a version being completed: its size), and for a grace period.
+ */
 void worker_stop(void);
 
 /*!
- * \brief A zone is attached to, or its settings changed. \a stanza is taken (one hold). Thread: load(). Blocks: no.
+ * \brief A zone is attached to, or its settings changed; the same settings change nothing.
  *
- * \return KNOT_EOK or KNOT_ENOMEM.
+ * Thread: load(). Blocks: no.
+ * \param stanza  One hold, taken, also on failure.
+ * \return KNOT_EOK or KNOT_ENOMEM (a zone that was set before never fails).
  */
 int worker_zone_set(zone_t *zone, stanza_t *stanza);
 
@@ -48,12 +61,17 @@ int worker_zone_set(zone_t *zone, stanza_t *stanza);
 void worker_zone_gone(zone_t *zone);
 
 /*!
- * \brief An authorised NOTIFY came. Thread: hooks. Blocks: never, allocates a small message at most once per zone at a time.
+ * \brief An authorised NOTIFY came. Thread: hooks. Blocks: never; allocates nothing.
  *
  * While one is on its way to the worker, further ones for the zone are absorbed (NOTIFY storms): the check that follows
  * asks for the then current serial anyway.
  */
 void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
 
-/*! \brief Runs \a visit(refresh, ctx) on the worker and waits for its end. Thread: control's. RCU: outside. \return KNOT_EOK, or KNOT_ENOENT: the worker does not know the zone (any more). */
+/*!
+ * \brief Runs \a visit(refresh, ctx) on the worker and waits for its end.
+ *
+ * Thread: control's, not the worker. RCU: outside. Blocks: for what the worker does at the moment.
+ * \return KNOT_EOK, or KNOT_ENOENT: the worker does not know the zone (any more).
+ */
 int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx);

@@ -1,0 +1,994 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Tests of the worker with scripted primaries on 127.0.0.1, and of what it makes of a SOA answer.
+ *
+ * Nothing sleeps: whoever waits is woken by each log line and by each thing that a primary does.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libknot/packet/wire.h>
+
+#include "../module/soa_probe.h"
+#include "secondary/report.h"
+#include "secondary/worker.h"
+#include "support.h"
+
+/* Events: what the log says and what primaries count, under one lock. */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static char log_text[1 << 20];
+static size_t log_len;
+
+static void log_line(const zone_t *zone, int priority, const char *fmt, va_list args)
+{
+	(void)priority;
+	char name[KNOT_DNAME_TXT_MAXLEN + 1], line[1024];
+	int len = snprintf(line, sizeof(line), "[%s] ", zone_name(zone, name));
+	len += vsnprintf(line + len, sizeof(line) - len, fmt, args);
+	line[len++] = '\n';
+
+	pthread_mutex_lock(&lock);
+	if (log_len + len < sizeof(log_text)) {
+		memcpy(log_text + log_len, line, len);
+		log_len += len;
+		log_text[log_len] = '\0';
+	}
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+/*! Times that \a text stands in the log. The lock is held. */
+static unsigned log_count(const char *text)
+{
+	unsigned count = 0;
+	for (const char *at = log_text; (at = strstr(at, text)) != NULL; at++) {
+		count++;
+	}
+	return count;
+}
+
+static void log_clear(void)
+{
+	pthread_mutex_lock(&lock);
+	log_len = 0;
+	log_text[0] = '\0';
+	pthread_mutex_unlock(&lock);
+}
+
+/*! Waits until \a is_so; the time limit only ends a test that has failed. */
+#define AWAIT(is_so) do { \
+	struct timespec limit; \
+	clock_gettime(CLOCK_REALTIME, &limit); \
+	limit.tv_sec += 30; \
+	int timed_out = 0; \
+	pthread_mutex_lock(&lock); \
+	while (!(is_so) && timed_out == 0) { \
+		timed_out = pthread_cond_timedwait(&changed, &lock, &limit); \
+	} \
+	pthread_mutex_unlock(&lock); \
+	ck_assert_msg(timed_out == 0, "no %s; log:\n%s", #is_so, log_text); \
+} while (0)
+
+#define AWAIT_LOG(text) AWAIT(log_count(text) >= 1)
+
+/* A primary for every zone that it is asked for. */
+
+typedef enum {
+	ANSWER,
+	REFUSE,
+	TRUNCATE,      /*!< Datagrams say TC. */
+	STALL,         /*!< A transfer stops after its first message. */
+	SILENT,        /*!< Takes connections and datagrams and says nothing. */
+} manner_t;
+
+enum { CONNECTIONS_MAX = 64 };
+
+typedef struct {
+	pthread_t thread;
+	int udp, tcp, wake;
+	unsigned port;
+	int connection[CONNECTIONS_MAX];      /*!< -1: free. */
+	uint8_t question[CONNECTIONS_MAX][512]; /*!< Of a transfer that stalls. */
+	size_t question_len[CONNECTIONS_MAX];
+	/* Under the lock: */
+	manner_t manner;
+	uint32_t serial;
+	unsigned soa_udp, soa_tcp, axfr, open, open_most, closed;
+	bool stop;
+} primary_server_t;
+
+static size_t append(uint8_t *msg, size_t len, const void *octets, size_t count)
+{
+	memcpy(msg + len, octets, count);
+	return len + count;
+}
+
+static size_t append_soa(uint8_t *msg, size_t len, uint32_t serial)
+{
+	static const uint8_t fixed[] = { 0xC0, 12, 0, 6, 0, 1, 0, 0, 0, 60, 0, 26, 1, 'a', 0, 1, 'b', 0 };
+	static const uint8_t timers[] = { 0, 0, 0x0E, 0x10, 0, 0, 3, 0x84, 0, 1, 0x51, 0x80, 0, 0, 0, 60 };
+	len = append(msg, len, fixed, sizeof(fixed));
+	knot_wire_write_u32(msg + len, serial);
+	knot_wire_set_ancount(msg, knot_wire_get_ancount(msg) + 1);
+	return append(msg, len + 4, timers, sizeof(timers));
+}
+
+static size_t append_ns(uint8_t *msg, size_t len)
+{
+	static const uint8_t ns[] = { 0xC0, 12, 0, 2, 0, 1, 0, 0, 0, 60, 0, 3, 1, 'a', 0 };
+	knot_wire_set_ancount(msg, knot_wire_get_ancount(msg) + 1);
+	return append(msg, len, ns, sizeof(ns));
+}
+
+/*! Header and question of the answer to \a query. */
+static size_t begin_answer(const uint8_t *query, uint8_t *msg)
+{
+	size_t len = 12;
+	while (query[len] != 0) {
+		len += 1 + query[len];
+	}
+	len += 5;
+	memcpy(msg, query, len);
+	memset(msg + 6, 0, 6);
+	msg[2] = 0x84; /* QR, AA */
+	msg[3] = 0;
+	return len;
+}
+
+static uint16_t query_type(const uint8_t *query)
+{
+	uint8_t scratch[512];
+	return knot_wire_read_u16(query + begin_answer(query, scratch) - 4);
+}
+
+static void event(unsigned *counter)
+{
+	pthread_mutex_lock(&lock);
+	(*counter)++;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+static manner_t manner_of(primary_server_t *server, uint32_t *serial)
+{
+	pthread_mutex_lock(&lock);
+	manner_t manner = server->manner;
+	*serial = server->serial;
+	pthread_mutex_unlock(&lock);
+	return manner;
+}
+
+static void serve_datagram(primary_server_t *server)
+{
+	uint8_t query[512], msg[512];
+	struct sockaddr_in from;
+	socklen_t from_len = sizeof(from);
+	ssize_t got = recvfrom(server->udp, query, sizeof(query), 0, (struct sockaddr *)&from, &from_len);
+	uint32_t serial;
+	manner_t manner = manner_of(server, &serial);
+	if (got < 17 || manner == SILENT) {
+		event(&server->soa_udp);
+		return;
+	}
+	size_t len = begin_answer(query, msg);
+	if (manner == REFUSE) {
+		msg[3] = 5;
+	} else if (manner == TRUNCATE) {
+		msg[2] |= 2;
+	} else {
+		len = append_soa(msg, len, serial);
+	}
+	event(&server->soa_udp);
+	sendto(server->udp, msg, len, 0, (struct sockaddr *)&from, from_len);
+}
+
+static void send_framed(int fd, uint8_t *framed, size_t len)
+{
+	knot_wire_write_u16(framed, len);
+	ssize_t sent = send(fd, framed, len + 2, MSG_NOSIGNAL); /* Fits the empty buffer; a peer that left is no matter. */
+	(void)sent;
+}
+
+/*! The transfer's two messages. */
+static void send_zone(int fd, const uint8_t *query, uint32_t serial, bool first, bool second)
+{
+	uint8_t framed[514], *msg = framed + 2;
+	if (first) {
+		size_t len = begin_answer(query, msg);
+		send_framed(fd, framed, append_ns(msg, append_soa(msg, len, serial)));
+	}
+	if (second) {
+		size_t len = begin_answer(query, msg);
+		send_framed(fd, framed, append_soa(msg, len, serial));
+	}
+}
+
+static void serve_query(primary_server_t *server, unsigned i, const uint8_t *query)
+{
+	uint8_t framed[514], *msg = framed + 2;
+	int fd = server->connection[i];
+	uint32_t serial;
+	manner_t manner = manner_of(server, &serial);
+	bool is_soa = query_type(query) == KNOT_RRTYPE_SOA;
+	event(is_soa ? &server->soa_tcp : &server->axfr);
+	size_t len = begin_answer(query, msg);
+	if (manner == SILENT) {
+		return;
+	}
+	if (manner == REFUSE) {
+		msg[3] = 5;
+		send_framed(fd, framed, len);
+	} else if (is_soa) {
+		send_framed(fd, framed, append_soa(msg, len, serial));
+	} else {
+		send_zone(fd, query, serial, true, manner != STALL);
+	}
+}
+
+static void close_connection(primary_server_t *server, unsigned i)
+{
+	close(server->connection[i]);
+	server->connection[i] = -1;
+	server->question_len[i] = 0;
+	pthread_mutex_lock(&lock);
+	server->open--;
+	server->closed++;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+static void serve_connection(primary_server_t *server, unsigned i)
+{
+	uint8_t *have = server->question[i];
+	size_t *len = &server->question_len[i];
+	ssize_t got = recv(server->connection[i], have + *len, sizeof(server->question[i]) - *len, 0);
+	if (got <= 0) {
+		close_connection(server, i);
+		return;
+	}
+	*len += got;
+	if (*len >= 2 && *len == 2 + (size_t)knot_wire_read_u16(have)) {
+		serve_query(server, i, have + 2);
+	}
+}
+
+static void accept_connection(primary_server_t *server)
+{
+	unsigned i = 0;
+	while (server->connection[i] != -1) {
+		ck_assert_uint_lt(++i, CONNECTIONS_MAX);
+	}
+	server->connection[i] = accept(server->tcp, NULL, NULL);
+	server->question_len[i] = 0;
+	pthread_mutex_lock(&lock);
+	server->open++;
+	if (server->open > server->open_most) {
+		server->open_most = server->open;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/*! Those that stalled get the rest. */
+static void go_on(primary_server_t *server)
+{
+	uint32_t serial;
+	if (manner_of(server, &serial) != ANSWER) {
+		return;
+	}
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		if (server->connection[i] != -1 && server->question_len[i] > 2) {
+			send_zone(server->connection[i], server->question[i] + 2, serial, false, true);
+		}
+	}
+}
+
+static bool serve_once(primary_server_t *server)
+{
+	struct pollfd fds[3 + CONNECTIONS_MAX] = {
+		{ server->wake, POLLIN, 0 }, { server->udp, POLLIN, 0 }, { server->tcp, POLLIN, 0 },
+	};
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		fds[3 + i] = (struct pollfd) { server->connection[i], POLLIN, 0 };
+	}
+	poll(fds, 3 + CONNECTIONS_MAX, -1);
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		if (fds[3 + i].revents != 0) {
+			serve_connection(server, i);
+		}
+	}
+	if (fds[0].revents != 0) {
+		uint64_t count;
+		ck_assert_int_eq(read(server->wake, &count, sizeof(count)), sizeof(count));
+		go_on(server);
+	}
+	if (fds[1].revents != 0) {
+		serve_datagram(server);
+	}
+	if (fds[2].revents != 0) {
+		accept_connection(server);
+	}
+	pthread_mutex_lock(&lock);
+	bool stop = server->stop;
+	pthread_mutex_unlock(&lock);
+	return !stop;
+}
+
+static void *serve(void *ctx)
+{
+	while (serve_once(ctx)) {
+		continue;
+	}
+	return NULL;
+}
+
+static void wake(primary_server_t *server)
+{
+	uint64_t one = 1;
+	ck_assert_int_eq(write(server->wake, &one, sizeof(one)), sizeof(one));
+}
+
+static struct sockaddr_storage loopback(unsigned port)
+{
+	struct sockaddr_storage addr = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&addr;
+	in->sin_family = AF_INET;
+	in->sin_port = htons(port);
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return addr;
+}
+
+/*! Both sockets on one port that is free for both. */
+static void listen_both(primary_server_t *server)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		struct sockaddr_storage addr = loopback(0);
+		socklen_t len = sizeof(struct sockaddr_in);
+		server->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		server->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(bind(server->tcp, (struct sockaddr *)&addr, len), 0);
+		getsockname(server->tcp, (struct sockaddr *)&addr, &len);
+		server->port = ntohs(((struct sockaddr_in *)&addr)->sin_port);
+		if (bind(server->udp, (struct sockaddr *)&addr, len) == 0 && listen(server->tcp, 128) == 0) {
+			return;
+		}
+		close(server->tcp);
+		close(server->udp);
+	}
+	ck_abort_msg("no free port");
+}
+
+static void server_start(primary_server_t *server, manner_t manner)
+{
+	*server = (primary_server_t) { .manner = manner, .serial = 1 };
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		server->connection[i] = -1;
+	}
+	server->wake = eventfd(0, EFD_CLOEXEC);
+	listen_both(server);
+	pthread_create(&server->thread, NULL, serve, server);
+}
+
+static void server_stop(primary_server_t *server)
+{
+	pthread_mutex_lock(&lock);
+	server->stop = true;
+	pthread_mutex_unlock(&lock);
+	wake(server);
+	pthread_join(server->thread, NULL);
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		if (server->connection[i] != -1) {
+			close(server->connection[i]);
+		}
+	}
+	close(server->udp);
+	close(server->tcp);
+	close(server->wake);
+}
+
+static void server_set(primary_server_t *server, manner_t manner, uint32_t serial)
+{
+	pthread_mutex_lock(&lock);
+	server->manner = manner;
+	server->serial = serial;
+	pthread_mutex_unlock(&lock);
+	wake(server);
+}
+
+/*! A port at which nobody listens. */
+static unsigned dead_port(void)
+{
+	primary_server_t server = { 0 };
+	listen_both(&server);
+	close(server.tcp);
+	close(server.udp);
+	return server.port;
+}
+
+/* Zones. */
+
+static char place;
+#define INSTANCE ((struct instance *)&place)
+
+static stanza_t *stanza(unsigned count, const unsigned ports[])
+{
+	stanza_t *made = stanza_new(count);
+	made->refresh = made->retry = made->expire = (clamp_t) { 1, UINT32_MAX };
+	made->transfer_timeout_ms = 60000;
+	made->transfer_idle_timeout_ms = 20000;
+	for (unsigned i = 0; i < count; i++) {
+		made->primary[i].addr = loopback(ports[i]);
+	}
+	return made;
+}
+
+#define STANZA(...) \
+	stanza(sizeof((unsigned[]) { __VA_ARGS__ }) / sizeof(unsigned), (unsigned[]) { __VA_ARGS__ })
+
+static zone_t *zone_begin(const char *name, stanza_t *settings)
+{
+	uint8_t wire[255];
+	support_name(name, wire);
+	zone_t *zone;
+	ck_assert_int_eq(zone_attach(wire, INSTANCE, &zone), 0);
+	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(settings)), 0);
+	return zone;
+}
+
+static void zone_end(zone_t *zone)
+{
+	if (zone_detach(zone, INSTANCE)) {
+		worker_zone_gone(zone);
+	}
+	zone_release(zone);
+}
+
+/*! Serial that serves, or -1. */
+static int64_t served(const zone_t *zone)
+{
+	rcu_read_lock();
+	const snapshot_t *snapshot = zone_borrow(zone);
+	int64_t serial = snapshot != NULL ? (int64_t)snapshot->soa.serial : -1;
+	rcu_read_unlock();
+	return serial;
+}
+
+static void visit_command(refresh_t *refresh, void *ctx)
+{
+	refresh_command(refresh, *(refresh_command_t *)ctx);
+}
+
+static int command(zone_t *zone, refresh_command_t what)
+{
+	return worker_call(zone, visit_command, &what);
+}
+
+static void notify(zone_t *zone)
+{
+	struct sockaddr_storage from = loopback(1);
+	worker_notify(zone, &from, false, 0);
+}
+
+static const worker_options_t options = { .transfer_limit = 4, .transfer_limit_remote = 2 };
+
+static void setup(void)
+{
+	rcu_register_thread();
+	log_clear();
+	report_set_sink(log_line);
+	ck_assert_int_eq(worker_start(&options), 0);
+}
+
+static void teardown(void)
+{
+	worker_stop();
+	report_set_sink(NULL);
+	rcu_unregister_thread();
+}
+
+START_TEST(test_bootstrap_and_notify)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1, expires in 86400 seconds");
+	ck_assert_int_eq(served(zone), 1);
+	ck_assert_uint_eq(server.soa_udp + server.soa_tcp, 0); /* Nothing to compare with. */
+	ck_assert_uint_eq(log_count("AXFR, incoming, remote 127.0.0.1@"), 2);
+	ck_assert_ptr_nonnull(strstr(log_text, ", 2 messages, 1"));
+
+	server_set(&server, ANSWER, 2);
+	struct sockaddr_storage from = loopback(1);
+	worker_notify(zone, &from, true, 2);
+	AWAIT_LOG("zone updated, ");
+	AWAIT_LOG("serial 1 -> 2");
+	ck_assert_int_eq(served(zone), 2);
+	worker_notify(zone, &from, true, 2); /* Known. */
+	ck_assert_int_eq(command(zone, REFRESH_CHECK), 0);
+	AWAIT_LOG("remote serial 2, zone is up-to-date");
+	ck_assert_uint_eq(server.soa_udp, 2);
+	ck_assert_uint_eq(server.axfr, 2);
+	ck_assert_int_eq(command(zone, REFRESH_RETRANSFER), 0);
+	AWAIT_LOG("serial 2 -> 2");
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_refused)
+{
+	primary_server_t server;
+	server_start(&server, REFUSE);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("failed (server responded with error 'REFUSED'), next retry at ");
+	ck_assert_int_eq(served(zone), -1);
+	server_set(&server, ANSWER, 7);
+	command(zone, REFRESH_CHECK);
+	AWAIT_LOG("serial none -> 7");
+
+	log_clear();
+	server_set(&server, REFUSE, 8);
+	notify(zone);
+	AWAIT_LOG("failed (server responded with error 'REFUSED'), next retry at ");
+	ck_assert_int_eq(served(zone), 7);
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_dead_first)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	unsigned dead = dead_port();
+	zone_t *zone = zone_begin("example.com", STANZA(dead, server.port));
+	AWAIT_LOG("serial none -> 1");
+	ck_assert_uint_eq(log_count("failed (connection refused)"), 1);
+
+	/* The next zone's check does not try it; an urgent one does. Both go on to the living one. */
+	zone_t *next = zone_begin("example.net", STANZA(dead, server.port));
+	AWAIT_LOG("[example.net.] refresh, remote 127.0.0.1@");
+	AWAIT(log_count("serial none -> 1") == 2);
+	server_set(&server, ANSWER, 2);
+	notify(zone);
+	AWAIT_LOG("serial 1 -> 2");
+	ck_assert_uint_eq(log_count("failed (connection refused)"), 3);
+	zone_end(zone);
+	zone_end(next);
+	server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_truncated)
+{
+	primary_server_t server;
+	server_start(&server, TRUNCATE);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1");
+	command(zone, REFRESH_CHECK);
+	AWAIT_LOG("remote serial 1, zone is up-to-date");
+	ck_assert_uint_eq(server.soa_udp, 1);
+	ck_assert_uint_eq(server.soa_tcp, 1);
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+/*! A primary with a key is not believed unsigned, neither with a transfer nor with a SOA. */
+START_TEST(test_unsigned)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	stanza_t *keyed = STANZA(server.port);
+	ck_assert_int_eq(knot_tsig_key_init(&keyed->primary[0].key, "hmac-sha256", "k.", "c2VjcmV0"), 0);
+	zone_t *zone = zone_begin("example.com", keyed);
+	AWAIT_LOG("next retry at ");
+	ck_assert_int_eq(served(zone), -1);
+	ck_assert_uint_eq(log_count("finished"), 0);
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_gone_during_transfer)
+{
+	primary_server_t server;
+	server_start(&server, STALL);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("AXFR, incoming, ");
+	zone_end(zone);
+	AWAIT(server.closed == 1);
+
+	/* The same name comes again, as a new zone. */
+	server_set(&server, ANSWER, 3);
+	zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 3");
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_reload)
+{
+	primary_server_t server, other;
+	server_start(&server, ANSWER);
+	server_start(&other, ANSWER);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1");
+
+	/* Loaded again with the same settings: nothing happens. */
+	ck_assert_int_eq(worker_start(&options), 0);
+	ck_assert_ptr_eq(zone_begin("example.com", STANZA(server.port)), zone);
+	zone_end(zone);
+	worker_stop();
+	ck_assert_int_eq(command(zone, REFRESH_CHECK), 0);
+	AWAIT_LOG("zone is up-to-date");
+	ck_assert_uint_eq(server.soa_udp, 1);
+	ck_assert_uint_eq(server.axfr, 1);
+
+	/* Another primary: it is asked at once. */
+	server_set(&other, ANSWER, 2);
+	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(STANZA(other.port))), 0);
+	AWAIT_LOG("serial 1 -> 2");
+	ck_assert_uint_eq(other.axfr, 1);
+	zone_end(zone);
+	server_stop(&server);
+	server_stop(&other);
+}
+END_TEST
+
+START_TEST(test_call_unknown)
+{
+	uint8_t wire[255];
+	support_name("example.com", wire);
+	zone_t *zone;
+	ck_assert_int_eq(zone_attach(wire, INSTANCE, &zone), 0);
+	ck_assert_int_eq(command(zone, REFRESH_CHECK), KNOT_ENOENT);
+	notify(zone);
+	zone_end(zone);
+}
+END_TEST
+
+/*! No more transfers than allowed at once, one until the remote has proven itself; all come in the end. */
+START_TEST(test_limits)
+{
+	enum { ZONES = 20 };
+	primary_server_t server, other;
+	server_start(&server, STALL);
+	server_start(&other, ANSWER);
+	zone_t *zones[ZONES], *free_rider;
+	char name[32];
+	for (unsigned i = 0; i < ZONES; i++) {
+		snprintf(name, sizeof(name), "z%u.example", i);
+		zones[i] = zone_begin(name, STANZA(server.port));
+	}
+	AWAIT(server.open == 2);
+	free_rider = zone_begin("free.example", STANZA(other.port));
+	AWAIT_LOG("[free.example.] refresh, remote ");
+	server_set(&server, ANSWER, 1);
+	AWAIT(log_count("serial none -> 1") == ZONES + 1);
+	ck_assert_uint_eq(server.open_most, 2);
+	for (unsigned i = 0; i < ZONES; i++) {
+		zone_end(zones[i]);
+	}
+	zone_end(free_rider);
+	server_stop(&server);
+	server_stop(&other);
+}
+END_TEST
+
+/*! A primary that says nothing is tried once by all its zones, and holds up none of another primary. */
+START_TEST(test_silent)
+{
+	enum { ZONES = 300 };
+	primary_server_t silent, server;
+	server_start(&silent, SILENT);
+	server_start(&server, ANSWER);
+	zone_t *zones[ZONES], *other;
+	char name[32];
+	for (unsigned i = 0; i < ZONES; i++) {
+		stanza_t *settings = STANZA(silent.port);
+		settings->transfer_idle_timeout_ms = 300;
+		snprintf(name, sizeof(name), "z%u.example", i);
+		zones[i] = zone_begin(name, settings);
+	}
+	other = zone_begin("other.example", STANZA(server.port));
+	AWAIT_LOG("[other.example.] refresh, remote ");
+	AWAIT(log_count("failed (connection timeout), next retry at") >= ZONES ||
+	      log_count("failed (timeout), next retry at") >= ZONES);
+	ck_assert_uint_eq(silent.axfr, 1);
+	for (unsigned i = 0; i < ZONES; i++) {
+		zone_end(zones[i]);
+	}
+	zone_end(other);
+	server_stop(&silent);
+	server_stop(&server);
+}
+END_TEST
+
+/*! The thread is stopped while zones wait, probe, transfer, pause and are being set. */
+START_TEST(test_stop)
+{
+	enum { ZONES = 60 };
+	primary_server_t server, silent;
+	server_start(&server, _i % 2 ? STALL : ANSWER);
+	server_start(&silent, SILENT);
+	unsigned dead = dead_port();
+	zone_t *zones[ZONES];
+	char name[32];
+	ck_assert_int_eq(worker_start(&options), 0);
+	for (unsigned i = 0; i < ZONES; i++) {
+		snprintf(name, sizeof(name), "z%u.example", i);
+		zones[i] = zone_begin(name, i % 3 == 0 ? STANZA(server.port) : i % 3 == 1 ? STANZA(silent.port, dead)
+		                                                                         : STANZA(dead, server.port));
+	}
+	if (_i >= 2) {
+		AWAIT_LOG("AXFR, incoming, ");
+	}
+	if (_i >= 4) {
+		for (unsigned i = 0; i < ZONES; i++) {
+			notify(zones[i]);
+		}
+	}
+	worker_stop();
+	if (_i < 6) { /* Else zones go after the thread. */
+		for (unsigned i = 0; i < ZONES; i++) {
+			zone_end(zones[i]);
+		}
+	}
+	worker_stop();
+	if (_i >= 6) {
+		for (unsigned i = 0; i < ZONES; i++) {
+			zone_detach(zones[i], INSTANCE);
+			zone_release(zones[i]);
+		}
+	}
+	ck_assert_int_eq(worker_start(&options), 0); /* Again, from nothing. */
+	server_stop(&server);
+	server_stop(&silent);
+}
+END_TEST
+
+/*! A zone outlives the thread: what it serves stays, and the next thread takes it over. */
+START_TEST(test_restart)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1");
+	worker_stop();
+	ck_assert_int_eq(served(zone), 1);
+	ck_assert_int_eq(worker_start(&options), 0);
+	server_set(&server, ANSWER, 2);
+	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(STANZA(server.port))), 0);
+	AWAIT_LOG("serial 1 -> 2");
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+/* Readers, notifiers and reloads at once. */
+
+static struct {
+	zone_t *zone;
+	unsigned port;
+	bool stop;
+} race;
+
+static void *race_read(void *unused)
+{
+	rcu_register_thread();
+	int64_t last = -1;
+	while (!__atomic_load_n(&race.stop, __ATOMIC_RELAXED)) {
+		int64_t serial = served(race.zone);
+		ck_assert_int_ge(serial, last);
+		last = serial;
+	}
+	rcu_unregister_thread();
+	return unused;
+}
+
+static void *race_notify(void *unused)
+{
+	rcu_register_thread();
+	struct sockaddr_storage from = loopback(1);
+	for (uint32_t i = 0; !__atomic_load_n(&race.stop, __ATOMIC_RELAXED); i++) {
+		rcu_read_lock();
+		worker_notify(race.zone, &from, i % 3 != 0, i);
+		rcu_read_unlock();
+	}
+	rcu_unregister_thread();
+	return unused;
+}
+
+static void *race_reload(void *unused)
+{
+	rcu_register_thread();
+	for (unsigned i = 0; !__atomic_load_n(&race.stop, __ATOMIC_RELAXED); i++) {
+		stanza_t *settings = STANZA(race.port);
+		settings->refresh_jitter_ms = i % 2;
+		ck_assert_int_eq(worker_start(&options), 0);
+		ck_assert_ptr_eq(zone_begin("example.com", settings), race.zone);
+		zone_end(race.zone);
+		worker_stop();
+		zone_end(zone_begin("other.example", STANZA(race.port)));
+		command(race.zone, REFRESH_CHECK);
+	}
+	rcu_unregister_thread();
+	return unused;
+}
+
+START_TEST(test_race)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	race.stop = false;
+	race.port = server.port;
+	race.zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1");
+	void *(*const bodies[])(void *) = { race_read, race_read, race_notify, race_notify, race_reload };
+	pthread_t threads[5];
+	for (unsigned i = 0; i < 5; i++) {
+		pthread_create(&threads[i], NULL, bodies[i], NULL);
+	}
+	char text[32];
+	uint32_t last = support_is_full() ? 2000 : 50;
+	for (uint32_t serial = 2; serial <= last; serial++) {
+		log_clear();
+		server_set(&server, ANSWER, serial);
+		notify(race.zone);
+		snprintf(text, sizeof(text), "-> %u,", serial);
+		AWAIT_LOG(text);
+	}
+	__atomic_store_n(&race.stop, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 5; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	ck_assert_int_eq(served(race.zone), last);
+	zone_end(race.zone);
+	server_stop(&server);
+}
+END_TEST
+
+/* What a SOA answer says: header flags and counts, then records after the question for example. */
+
+#define Q        "\7example\0\0\6\0\1"
+#define OWNER    "\300\14"
+#define SOA_HEAD OWNER "\0\6\0\1\0\0\0\74"
+#define SOA_DATA "\1a\0\1b\0" "\0\0\0\7" "\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1"
+#define SOA      SOA_HEAD "\0\32" SOA_DATA
+#define OPT(rcode, len) "\0\0\51\4\320" rcode "\0\0\0\0" len
+#define HEAD(flags, an, ns, ar) "\0\0" flags "\0\1\0" an "\0" ns "\0" ar
+
+static const struct {
+	const char *msg;
+	size_t len;
+	int ret;
+	bool truncated;
+	uint32_t expire;
+	const char *reason;
+} answers[] = {
+#define CASE(text) text, sizeof(text) - 1
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q SOA), 0, false, REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q "\7EXAMPLE\0\0\6\0\1\0\0\0\74\0\32" SOA_DATA), 0, false,
+	  REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\204\0", "\1", "\1", "\1") Q SOA SOA OPT("\0", "\0")), 0, false, REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\1") Q SOA OPT("\0", "\14") "\0\3\0\0" "\0\11\0\4\0\0\1\0"), 0, false, 256, "" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\1") Q SOA OPT("\0", "\4") "\0\11\0\0"), 0, false, REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\1") Q SOA OPT("\0", "\4") "\0\11\0\4"), 0, false, REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\206\0", "\0", "\0", "\0") Q), 0, true, REFRESH_NO_EXPIRE, "" },
+	{ CASE(HEAD("\204\5", "\0", "\0", "\0") Q), KNOT_EDENIED, false, REFRESH_NO_EXPIRE,
+	  "server responded with error 'REFUSED'" },
+	{ CASE(HEAD("\206\2", "\1", "\0", "\0") Q), KNOT_EDENIED, false, REFRESH_NO_EXPIRE,
+	  "server responded with error 'SERVFAIL'" },
+	{ CASE(HEAD("\204\15", "\0", "\0", "\0") Q), KNOT_EDENIED, false, REFRESH_NO_EXPIRE,
+	  "server responded with error 13" },
+	{ CASE(HEAD("\204\0", "\0", "\0", "\1") Q OPT("\1", "\0")), KNOT_EDENIED, false, REFRESH_NO_EXPIRE,
+	  "server responded with error 'BADVERS'" },
+	{ CASE(HEAD("\200\0", "\1", "\0", "\0") Q SOA), KNOT_EDENIED, false, REFRESH_NO_EXPIRE,
+	  "server is not authoritative" },
+	{ CASE(HEAD("\204\0", "\0", "\1", "\0") Q SOA), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\2", "\0", "\0") Q SOA SOA), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q "\1x" SOA), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q OWNER "\0\2\0\1\0\0\0\74\0\3\1a\0"), KNOT_EMALF, false,
+	  REFRESH_NO_EXPIRE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q OWNER "\0\6\0\3\0\0\0\74\0\32" SOA_DATA), KNOT_EMALF, false,
+	  REFRESH_NO_EXPIRE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q SOA_HEAD "\0\33" SOA_DATA "\0"), KNOT_EMALF, false, REFRESH_NO_EXPIRE,
+	  "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q SOA_HEAD "\0\33" SOA_DATA), KNOT_EMALF, false, REFRESH_NO_EXPIRE,
+	  "malformed data" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "malformed data" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") "\7examp"), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "malformed data" },
+	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q "\300\37"), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "malformed data" },
+	{ CASE(HEAD("\244\0", "\1", "\0", "\0") Q SOA), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "malformed data" },
+	{ CASE("\0\0\204\0"), KNOT_EMALF, false, REFRESH_NO_EXPIRE, "malformed data" },
+};
+
+START_TEST(test_answer)
+{
+	/* Of its own size, so that a read behind the end is seen. */
+	uint8_t *msg = malloc(answers[_i].len);
+	memcpy(msg, answers[_i].msg, answers[_i].len);
+	soa_probe_t probe;
+	int ret = soa_probe_read(msg, answers[_i].len, (const uint8_t *)"\7example", 9, &probe);
+	ck_assert_int_eq(ret, answers[_i].ret);
+	ck_assert_str_eq(probe.reason, answers[_i].reason);
+	ck_assert_int_eq(probe.is_truncated, answers[_i].truncated);
+	if (ret == 0 && !probe.is_truncated) {
+		ck_assert_uint_eq(probe.serial, 7);
+		ck_assert_uint_eq(probe.expire, answers[_i].expire);
+	}
+
+	/* No prefix and no single flipped bit of it does harm. */
+	for (size_t len = 0; len < answers[_i].len; len++) {
+		uint8_t *part = malloc(len + 1);
+		memcpy(part, msg, len);
+		part = realloc(part, len > 0 ? len : 1);
+		soa_probe_read(part, len, (const uint8_t *)"\7example", 9, &probe);
+		free(part);
+	}
+	for (size_t bit = 0; bit < 8 * answers[_i].len; bit++) {
+		msg[bit / 8] ^= 1 << bit % 8;
+		soa_probe_read(msg, answers[_i].len, (const uint8_t *)"\7example", 9, &probe);
+		msg[bit / 8] ^= 1 << bit % 8;
+	}
+	free(msg);
+}
+END_TEST
+
+START_TEST(test_query)
+{
+	static const uint8_t expected[] =
+		"\0\0\0\0\0\1\0\0\0\0\0\1" "\7example\0\0\6\0\1" "\0\0\51\4\320\0\0\0\0\0\4\0\11\0";
+	uint8_t query[SOA_PROBE_QUERY_MAX];
+	ck_assert_uint_eq(soa_probe_query((const uint8_t *)"\7example", 9, query), sizeof(expected));
+	ck_assert_mem_eq(query, expected, sizeof(expected));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *pure = tcase_create("answers");
+	tcase_add_loop_test(pure, test_answer, 0, sizeof(answers) / sizeof(answers[0]));
+	tcase_add_test(pure, test_query);
+
+	TCase *tcase = tcase_create("worker");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 300);
+	tcase_add_test(tcase, test_bootstrap_and_notify);
+	tcase_add_test(tcase, test_refused);
+	tcase_add_test(tcase, test_dead_first);
+	tcase_add_test(tcase, test_truncated);
+	tcase_add_test(tcase, test_unsigned);
+	tcase_add_test(tcase, test_gone_during_transfer);
+	tcase_add_test(tcase, test_reload);
+	tcase_add_test(tcase, test_call_unknown);
+	tcase_add_test(tcase, test_limits);
+	tcase_add_test(tcase, test_silent);
+	tcase_add_loop_test(tcase, test_stop, 0, 8);
+	tcase_add_test(tcase, test_restart);
+	tcase_add_test(tcase, test_race);
+
+	Suite *suite = suite_create("worker");
+	suite_add_tcase(suite, pure);
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
