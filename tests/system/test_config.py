@@ -232,9 +232,8 @@ def test_zone_of_two_global_stanzas_belongs_to_the_first(servers):
 
 
 def test_zone_of_both_scopes_belongs_to_the_global_one(servers):
-    _, secondary = start_pair(servers, scope="global", template_conf="    global-module: mod-secondary/a\n",
+    _, secondary = start_pair(servers, template_conf="    global-module: mod-secondary/a\n",
                               module_conf=stanzas(f"    zones: {ZONE}\n", ""), conf=zone_section(ZONE, "mod-secondary/b"))
-    secondary.template_items = lambda: "    zonefile-load: none\n    journal-content: none\n"
     for _ in range(3):
         secondary.await_serial(ZONE, 1)
         seen = secondary.log_position()
@@ -326,8 +325,8 @@ def test_group_of_remotes_and_order(servers):
     """All addresses of all members are tried, in order: only the last one lives."""
     primary = servers.knotd({ZONE: zone_text(ZONE)}).start()
     dead = [Peer() for _ in range(3)]
-    secondary = servers.secondary([ZONE], [*dead, primary], module_conf=stanza("transfer-from: [primary0, group]"),
-                                  conf="remotes:\n  - id: group\n    remote: [primary1, primary2, primary3]\n").start()
+    group = "remotes:\n  - id: group\n    remote: [primary1, primary2, primary3]\n"
+    secondary = servers.secondary([ZONE], [*dead, primary], module_conf=group + stanza("transfer-from: [primary0, group]")).start()
     secondary.await_serial(ZONE, 1)
     for peer in dead:
         await_event(lambda port=peer.port: f"127.0.0.1@{port}" in secondary.log_text(), "a line about the dead primary")

@@ -8,7 +8,8 @@ import subprocess
 import dns.rcode
 import pytest
 
-from servers import Secondary, absolute, await_event, full, query, tool, zone_text
+from conftest import full
+from servers import Secondary, absolute, await_event, query, tool, zone_text
 
 ZONE = "example.com"
 OTHER = "example.org"
@@ -222,8 +223,8 @@ class Confdb(Secondary):
 
     def write_config(self):
         super().write_config()
-        done = subprocess.run([tool("knotc"), "-C", self.database_path, "conf-import", self.conf, "+nopurge"], capture_output=True,
-                              text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run([tool("knotc"), "-f", "-C", self.database_path, "conf-import", self.conf], capture_output=True, text=True,
+                               stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def transaction(self, *lines):
@@ -248,9 +249,21 @@ def test_commit_of_something_else(confdb):
     primary, secondary = confdb
     secondary.transaction("conf-set remote[unused]", "conf-set remote[unused].address 192.0.2.7")
     assert_served(secondary, *NAMES)
-    secondary.transaction("conf-unset remote[unused]")
+    secondary.transaction("conf-set remote[unused].address 192.0.2.8")
     assert_served(secondary, *NAMES)
     assert_one_transfer(primary, *NAMES)
+
+
+def test_commit_that_removes_a_reference(confdb):
+    """knotd loads all zones anew then, and 3.2.6 without their shared modules; a full reload brings them back."""
+    primary, secondary = confdb
+    secondary.transaction("conf-set remote[unused]", "conf-set remote[unused].address 192.0.2.7")
+    secondary.transaction("conf-unset remote[unused]")
+    if secondary.scope == "global":
+        assert_served(secondary, *NAMES)
+    secondary.knotc("reload")
+    for name in NAMES:
+        secondary.await_serial(name, 1)
 
 
 def test_commit_of_a_zone(confdb):
