@@ -640,6 +640,43 @@ static int node_load(builder_t *builder, arena_ref_t ref)
 	return KNOT_EOK;
 }
 
+/*! \brief Adds the \a count records set aside at \a entry to those of the current owner. */
+static int aside_load(builder_t *builder, const uint8_t *const *entry, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		record_t record;
+		const uint8_t *rdata;
+		aside_read(entry[i], &record, &rdata);
+		uint16_t type = record.key & KEY_SIG ? KNOT_RRTYPE_RRSIG : key_type(record.key);
+		int ret = record_add(builder, type, record.ttl, rdata, record.len);
+		if (ret != KNOT_EOK) {
+			return ret;
+		}
+	}
+	return KNOT_EOK;
+}
+
+/*! \brief Writes the records of the current owner, whose node they replace, into \a trie. */
+static int node_replace(builder_t *builder, unsigned trie)
+{
+	records_sort(builder);
+	sums_t sums;
+	int ret = node_write(builder, records(builder), record_count(builder), &sums);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+
+	arena_ref_t ref = 0;
+	qp_leaf_t old = { 0 };
+	ret = node_put(builder, trie, sums.tag, &ref, &old);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	sums_add(builder, &sums);
+	node_give_back(builder, old.ref, node_size(arena_base(builder->arena), old.ref));
+	return KNOT_EOK;
+}
+
 /*! \brief Writes the node of the current owner once more, with the \a count records set aside at \a entry. */
 static int node_merge(builder_t *builder, const uint8_t *const *entry, size_t count)
 {
@@ -650,31 +687,10 @@ static int node_merge(builder_t *builder, const uint8_t *const *entry, size_t co
 	assert(old.ref != 0);
 
 	int ret = node_load(builder, old.ref);
-	for (size_t i = 0; i < count && ret == KNOT_EOK; i++) {
-		record_t record;
-		const uint8_t *rdata;
-		aside_read(entry[i], &record, &rdata);
-		uint16_t type = record.key & KEY_SIG ? KNOT_RRTYPE_RRSIG : key_type(record.key);
-		ret = record_add(builder, type, record.ttl, rdata, record.len);
+	if (ret == KNOT_EOK) {
+		ret = aside_load(builder, entry, count);
 	}
-	if (ret != KNOT_EOK) {
-		return ret;
-	}
-
-	records_sort(builder);
-	sums_t sums;
-	ret = node_write(builder, records(builder), record_count(builder), &sums);
-	if (ret != KNOT_EOK) {
-		return ret;
-	}
-	arena_ref_t ref = 0;
-	ret = node_put(builder, trie, sums.tag, &ref, &old);
-	if (ret != KNOT_EOK) {
-		return ret;
-	}
-	sums_add(builder, &sums);
-	node_give_back(builder, old.ref, node_size(arena_base(builder->arena), old.ref));
-	return KNOT_EOK;
+	return ret == KNOT_EOK ? node_replace(builder, trie) : ret;
 }
 
 /*! \brief Merges what was set aside, owner after owner; \a entry is where the places are sorted. */

@@ -24,14 +24,15 @@
 typedef struct builder builder_t;
 
 typedef struct {
-	uint64_t max_octets;   /*!< Refuse more than this sum of uncompressed wire; 0: no limit. */
+	uint64_t max_octets;   /*!< Refuse more than this sum of uncompressed wire, duplicates included; 0: no limit. */
 	size_t size_hint;      /*!< Octets of memory expected (the version that is replaced); 0: unknown. */
 } builder_limits_t;
 
 /*!
  * \brief Begins a zone from nothing.
  *
- * \param apex  Name of the zone, any case; copied.
+ * \param apex    Name of the zone, any case; copied.
+ * \param limits  Copied.
  * \return Own (builder_free(), or taken by builder_finish()), or NULL (no memory).
  */
 builder_t *builder_new(const uint8_t *apex, const builder_limits_t *limits);
@@ -41,9 +42,10 @@ builder_t *builder_new(const uint8_t *apex, const builder_limits_t *limits);
  *
  * \param owner  Name in full, lower case, \a owner_len octets. Copied.
  * \param rdata  In full (wire_rdata_read()), \a rdlen octets. Copied.
- * \return KNOT_EOK (also for a duplicate), KNOT_EOUTOFZONE (owner), KNOT_EZONESIZE (max_octets; RRSET_SIZE_MAX or
- *         65,535 records in an RRset, 255 RRsets an owner), KNOT_EMALF (a second SOA, an SOA below the apex), KNOT_ENOMEM,
- *         KNOT_ESPACE. After an error only builder_error() and builder_free() may be called.
+ * \return KNOT_EOK (also for a duplicate), KNOT_EOUTOFZONE (owner), KNOT_EZONESIZE (max_octets), KNOT_EMALF (a second SOA,
+ *         an SOA below the apex), KNOT_ENOMEM, KNOT_ESPACE. What is wrong with an owner as a whole is found when the next
+ *         one begins, or by builder_finish(): KNOT_EZONESIZE (RRSET_SIZE_MAX or 65,535 records in an RRset, 255 RRsets),
+ *         KNOT_EMALF. After an error only builder_error() and builder_free() may be called.
  */
 int builder_add(builder_t *builder, const uint8_t *owner, size_t owner_len, uint16_t type, uint32_t ttl,
                 const uint8_t *rdata, uint16_t rdlen);
