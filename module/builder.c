@@ -34,6 +34,8 @@
 #define RECORD_FIXED       10
 /*! Octets of the integers in SOA RDATA, which end it. */
 #define SOA_FIXED          20
+/*! Octets of the two names before them, at least. */
+#define SOA_NAMES_MIN      2
 /*! Octets of a node's RRset before its items, and more of them when it is signed. */
 #define RRSET_HEAD         12
 #define RRSET_SIG_HEAD     10
@@ -228,8 +230,9 @@ static int record_add(builder_t *builder, uint16_t type, uint32_t ttl, const uin
 	if (builder->rdata.size + len > OWNER_OCTETS_MAX || record_count(builder) >= OWNER_RECORDS_MAX) {
 		return fail(builder, KNOT_EZONESIZE, builder->owner, "too many records");
 	}
+	/* One octet more: RDATA may be empty, but it is somewhere. */
 	if (buffer_reserve(&builder->record, sizeof(record_t)) != KNOT_EOK ||
-	    buffer_reserve(&builder->rdata, len) != KNOT_EOK) {
+	    buffer_reserve(&builder->rdata, len + 1) != KNOT_EOK) {
 		return KNOT_ENOMEM;
 	}
 
@@ -766,7 +769,7 @@ static int soa_check(builder_t *builder, const uint8_t *owner, size_t owner_len,
 	if (owner_len != builder->apex_len) {
 		return fail(builder, KNOT_EMALF, owner, "SOA below the zone apex");
 	}
-	if (rdlen < SOA_FIXED + 2) {
+	if (rdlen < SOA_NAMES_MIN + SOA_FIXED) {
 		return fail(builder, KNOT_EMALF, owner, "malformed record");
 	}
 	if (builder->soa.size > 0) {
@@ -820,39 +823,39 @@ int builder_add(builder_t *builder, const uint8_t *owner, size_t owner_len, uint
 	return record_add(builder, type, ttl, rdata, rdlen);
 }
 
-/*! \brief Finds the apex and checks what every zone has there. */
-static int apex_check(builder_t *builder, arena_ref_t *ret_ref)
+static soa_t soa_read(const rrset_t *rrset)
 {
-	qp_key_t key;
-	qp_key(&key, builder->apex, 0);
-	qp_leaf_t apex = qp_get(&builder->trie[TRIE_NAMES].qp, &key);
-	arena_base_t base = arena_base(builder->arena);
-	rrset_t rrset;
-	if (apex.ref == 0 || !rrset_find(base, apex.ref, KNOT_RRTYPE_SOA, &rrset)) {
-		return fail(builder, KNOT_EMALF, NULL, "no SOA at the zone apex");
-	}
-	if (!rrset_find(base, apex.ref, KNOT_RRTYPE_NS, &rrset)) {
-		return fail(builder, KNOT_EMALF, NULL, "no NS at the zone apex");
-	}
-	*ret_ref = apex.ref;
-	return KNOT_EOK;
-}
-
-static soa_t soa_read(arena_base_t base, arena_ref_t apex)
-{
-	rrset_t rrset;
-	bool found = rrset_find(base, apex, KNOT_RRTYPE_SOA, &rrset);
-	assert(found && rrset.count == 1 && rrset.size > SOA_FIXED);
-	(void)found;
-	const uint8_t *fixed = rrset.items + rrset.size - SOA_FIXED;
+	const uint8_t *fixed = rrset->items + rrset->size - SOA_FIXED;
 	return (soa_t) {
 		.serial = knot_wire_read_u32(fixed),
 		.refresh = knot_wire_read_u32(fixed + 4),
 		.retry = knot_wire_read_u32(fixed + 8),
 		.expire = knot_wire_read_u32(fixed + 12),
 		.minimum = knot_wire_read_u32(fixed + 16),
-		.ttl = rrset.ttl,
+		.ttl = rrset->ttl,
 	};
+}
+
+/*! \brief Finds the apex, checks what every zone has there, and reads its SOA. */
+static int apex_check(builder_t *builder, arena_ref_t *ret_ref, soa_t *ret_soa)
+{
+	qp_key_t key;
+	qp_key(&key, builder->apex, 0);
+	qp_leaf_t apex = qp_get(&builder->trie[TRIE_NAMES].qp, &key);
+	arena_base_t base = arena_base(builder->arena);
+	rrset_t soa, ns;
+	if (apex.ref == 0 || !rrset_find(base, apex.ref, KNOT_RRTYPE_SOA, &soa)) {
+		return fail(builder, KNOT_EMALF, NULL, "no SOA at the zone apex");
+	}
+	if (!rrset_find(base, apex.ref, KNOT_RRTYPE_NS, &ns)) {
+		return fail(builder, KNOT_EMALF, NULL, "no NS at the zone apex");
+	}
+	if (soa.size < 2 + SOA_NAMES_MIN + SOA_FIXED) {
+		return fail(builder, KNOT_EMALF, builder->apex, "malformed record");
+	}
+	*ret_ref = apex.ref;
+	*ret_soa = soa_read(&soa);
+	return KNOT_EOK;
 }
 
 /*! \brief Is one of the RRsets that make a signed zone at the apex, with signatures? */
@@ -869,7 +872,7 @@ static bool is_signed(arena_base_t base, arena_ref_t apex)
 }
 
 /*! \brief Seals the arena and fills the snapshot, which takes it. Cannot fail. */
-static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t apex)
+static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t apex, const soa_t *soa)
 {
 	spare_drop(builder);
 	qp_txn_commit(&builder->trie[TRIE_NAMES], &snapshot->names);
@@ -883,7 +886,7 @@ static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t 
 	snapshot->refs = 1;
 	snapshot->arena = builder->arena;
 	snapshot->apex_node = apex;
-	snapshot->soa = soa_read(base, apex);
+	snapshot->soa = *soa;
 	snapshot->records = builder->records;
 	snapshot->octets = builder->octets;
 	snapshot->wildcards = builder->wildcards;
@@ -896,12 +899,13 @@ static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t 
 int builder_finish(builder_t *builder, snapshot_t **ret_snapshot)
 {
 	arena_ref_t apex = 0;
+	soa_t soa = { 0 };
 	int ret = owner_end(builder);
 	if (ret == KNOT_EOK) {
 		ret = aside_merge(builder);
 	}
 	if (ret == KNOT_EOK) {
-		ret = apex_check(builder, &apex);
+		ret = apex_check(builder, &apex, &soa);
 	}
 	if (ret != KNOT_EOK) {
 		return ret;
@@ -912,7 +916,7 @@ int builder_finish(builder_t *builder, snapshot_t **ret_snapshot)
 		return KNOT_ENOMEM;
 	}
 	assert(builder->scrap.count == 0);
-	snapshot_fill(builder, snapshot, apex);
+	snapshot_fill(builder, snapshot, apex, &soa);
 	builder_free(builder);
 	*ret_snapshot = snapshot;
 	return KNOT_EOK;

@@ -149,6 +149,8 @@ static const error_case_t error_cases[] = {
 	{ APEX "a CNAME b\na DNAME c\n", KNOT_EMALF, "CNAME beside other data at a.example.com." },
 	{ APEX "a TYPE2 \\# 3 010203\n", KNOT_EMALF, "malformed record at a.example.com." },
 	{ APEX "a TYPE46 \\# 1 01\n", KNOT_EMALF, "malformed record at a.example.com." },
+	{ "@ NS a\n@ TYPE6 \\# 31 076578616D706C6503636F6D00076578616D706C6503636F6D000102030405\n", KNOT_EMALF,
+	  "malformed record at example.com." },
 	{ APEX "@ TYPE6 \\# 1 00\n", KNOT_EMALF, "malformed record at example.com." },
 };
 
