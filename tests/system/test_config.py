@@ -178,6 +178,7 @@ def test_bad_edit_of_a_served_zone_leaves_it_served(servers, item):
         secondary.reload()
         secondary.await_log(rf"item '{item}', zone '{ZONE}\.', {said}", after=seen)
         assert not query(secondary, ZONE, "SOA").rcode()
+        assert "serial: 1" in secondary.knotc_module("zone-status", absolute(ZONE))
     secondary.extra = zone_section(ZONE, items=none)
     secondary.reload()
     secondary.await_serial(ZONE, 1)

@@ -209,6 +209,39 @@ def test_reload_with_many_zones(servers, scope, count):
     assert_one_transfer(primary, *names[half // 2:half])
 
 
+# Zones that come from a catalog
+
+def catalog(*members, serial=1):
+    records = "".join(f"unique{name.replace('.', '-')}.zones PTR {absolute(name)}\n" for name in members)
+    return (f"$ORIGIN catalog.\n$TTL 60\n@ SOA invalid. invalid. {serial} 3600 600 604800 60\n@ NS invalid.\n"
+            f'version TXT "2"\n{records}')
+
+
+MEMBER = "  - id: member\n    module: mod-secondary/default\n    zonefile-load: none\n    journal-content: none\n"
+
+
+def test_members_of_a_catalog(servers):
+    primary = servers.knotd(texts()).start()
+    secondary = servers.secondary(primaries=[primary], zones={"catalog": catalog(ZONE)}, template_conf=MEMBER,
+                                  zone_conf="    catalog-role: interpret\n    catalog-template: member\n")
+    primary.notify.append(secondary)
+    primary.reload()
+    secondary.start()
+    secondary.await_serial(ZONE, 1)
+
+    secondary.set_zone("catalog", catalog(ZONE, OTHER, serial=2))
+    secondary.await_serial(OTHER, 1)
+    secondary.reload()
+    assert_served(secondary, *NAMES)
+    assert_one_transfer(primary, *NAMES)
+    assert_lives(primary, secondary)
+
+    secondary.set_zone("catalog", catalog(ZONE, serial=3))
+    await_event(lambda: query(secondary, OTHER, "SOA").rcode() == dns.rcode.REFUSED, "the end of the member")
+    assert_gone(secondary, OTHER)
+    assert_served(secondary, ZONE)
+
+
 # knotd with a configuration database
 
 class Confdb(Secondary):
