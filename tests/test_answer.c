@@ -92,6 +92,8 @@ static const char *const plain_zone =
 	"dnout DNAME Far.Test.\n"
 	"dnroot DNAME .\n"
 	"dnloop DNAME x.dnloop\n"
+	"dnent DNAME www\n"
+	"x.y.dnent TXT \"occluded\"\n"
 	"dnlong DNAME l23456789012345678901234567890123456789012345678901234567890123."
 	             "l23456789012345678901234567890123456789012345678901234567890123.www\n"
 	"t.www A 192.0.2.15\n"
@@ -179,6 +181,9 @@ static const case_t plain_cases[] = {
 	{ "x.y.dnout.example.", TYPE(A), ANSWER_ALIAS, "dnout DNAME Far.Test.\nx.y.dnout CNAME x.y.Far.Test.\n", NULL, NULL,
 	  "x.y.far.test." },
 	{ "x.dnroot.example.", TYPE(A), ANSWER_ALIAS, "dnroot DNAME .\nx.dnroot CNAME x.\n", NULL, NULL, "x." },
+	/* only the closest encloser's counts (RFC 6672, section 3.2) */
+	{ "z.dnent.example.", TYPE(A), ANSWER_NXDOMAIN, "dnent DNAME www\nz.dnent CNAME z.www\n", DENIED },
+	{ "z.y.dnent.example.", TYPE(A), ANSWER_NXDOMAIN, NULL, DENIED },
 	{ LONG63 "." LONG63 ".dnlong.example.", TYPE(A), ANSWER_OVERFLOW,
 	  "dnlong DNAME " LONG63 "." LONG63 ".www\n" },
 	{ "q.dnlong.example.", TYPE(A), ANSWER_NXDOMAIN, "dnlong DNAME " LONG63 "." LONG63 ".www\n"
@@ -227,6 +232,7 @@ static const char *const wild_zone =
 	"*.deep MX 11 m.x.deep\n"
 	"todeep CNAME a.b.deep\n"
 	"*.nswild NS ns1\n"
+	"short DNAME test.\n"
 	"*.ds DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000001\n";
 
 #define WILD_MX(name) name " MX 10 post\n" name " MX 20 *\n"
@@ -262,6 +268,10 @@ static const case_t wild_cases[] = {
 	{ "A.B.deep.wild.test.", TYPE(MX), ANSWER_HIT, "a.b.deep MX 10 m.deep\na.b.deep MX 11 m.x.deep\n" },
 	{ "todeep.wild.test.", TYPE(MX), ANSWER_HIT,
 	  "todeep CNAME a.b.deep\na.b.deep MX 10 m.deep\na.b.deep MX 11 m.x.deep\n" },
+	/* the target's end that stands in full is shorter than the apex */
+	{ "mx.wild.short.wild.test.", TYPE(MX), ANSWER_HIT,
+	  "short DNAME test.\nmx.wild.short CNAME mx\nmx MX 1 one.addr\nmx MX 2 two.addr\nmx MX 3 ONE.addr\n", NULL,
+	  "one.addr A 192.0.2.4\ntwo.addr A 192.0.2.4\n" },
 	{ "q.nswild.wild.test.", TYPE(A), ANSWER_REFERRAL, NULL, "*.nswild NS ns1\n", "ns1 A 192.0.2.1\n" },
 	{ "q.ds.wild.test.", TYPE(DS), ANSWER_HIT,
 	  "q.ds DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000001\n" },
@@ -294,7 +304,6 @@ static const case_t root_cases[] = {
 	  "a.root-servers.net. A 192.0.2.1\nb.root-servers.net. AAAA 2001:db8::2\n" },
 	{ ".", TYPE(MX), ANSWER_HIT, ". MX 0 a.root-servers.net.\n. MX 1 .\n", NULL, "a.root-servers.net. A 192.0.2.1\n" },
 	{ ".", TYPE(A), ANSWER_NODATA, NULL, ROOT_SOA("300") },
-	{ "net.", TYPE(A), ANSWER_NODATA, NULL, ROOT_SOA("300") },
 	{ "nope.", TYPE(A), ANSWER_NXDOMAIN, NULL, ROOT_SOA("300") },
 	{ "Verisign-GRS.com.", TYPE(A), ANSWER_REFERRAL, NULL, "com. NS a.gtld-servers.net.\ncom. NS ns.com.\n",
 	  "a.gtld-servers.net. A 192.0.2.3\nns.com. A 192.0.2.4\n" },
@@ -302,6 +311,11 @@ static const case_t root_cases[] = {
 	{ "b.root-servers.dn.", TYPE(AAAA), ANSWER_HIT,
 	  "dn. DNAME net.\nb.root-servers.dn. CNAME b.root-servers.net.\nb.root-servers.net. AAAA 2001:db8::2\n" },
 	{ "q.wc.", TYPE(MX), ANSWER_HIT, "q.wc. MX 1 x.wc.\n" },
+};
+
+static const case_t root_larger_cases[] = {
+	{ "net.", TYPE(A), ANSWER_NODATA, NULL, ROOT_SOA("300") },
+	{ "a.net.", TYPE(A), ANSWER_NXDOMAIN, NULL, ROOT_SOA("300") },
 };
 
 /* ---- A DNAME at the apex ---- */
@@ -386,13 +400,14 @@ static const struct {
 	const case_t *cases;
 	size_t count;
 	bool dnssec;
-	bool is_larger;           /* Than what libknot makes of the same records. */
+	bool is_larger;           /* Than what libknot makes of the same records; others must not be. */
 } tables[] = {
 	{ "example.", &plain_zone, plain_cases, COUNT(plain_cases), false },
 	{ "example.", &plain_zone, larger_cases, COUNT(larger_cases), false, true },
 	{ "example.", &plain_zone, plain_cases, COUNT(plain_cases), true },
 	{ "wild.test.", &wild_zone, wild_cases, COUNT(wild_cases), false },
-	{ ".", &root_zone, root_cases, COUNT(root_cases), false, true },
+	{ ".", &root_zone, root_cases, COUNT(root_cases), false },
+	{ ".", &root_zone, root_larger_cases, COUNT(root_larger_cases), false, true },
 	{ "old.test.", &dname_zone, dname_cases, COUNT(dname_cases), false },
 	{ "example.", &signed_zone, signed_cases, COUNT(signed_cases), true },
 	{ "example.", &signed_zone, unasked_cases, COUNT(unasked_cases), false },

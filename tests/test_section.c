@@ -82,6 +82,7 @@ typedef enum {
 	EXPANDED,                 /* A wildcard under QNAME. */
 	EXPANDED_ALIAS,           /* A wildcard under a name in RDATA before. */
 	LITERAL,                  /* A wildcard under its own name. */
+	LITERAL_ALIAS,            /* The same, reached through an alias. */
 } owner_t;
 
 static const struct {
@@ -103,6 +104,7 @@ static const struct {
 	{ EXPANDED, "m.n.b.example.", "*.b.example.", KNOT_RRTYPE_MX, WILD_TEXT("m.n.b") },
 	{ EXPANDED_ALIAS, "q.example.", "*.b.example.", KNOT_RRTYPE_MX, WILD_TEXT("m.n.b") },
 	{ LITERAL, "m.n.b.example.", "*.b.example.", KNOT_RRTYPE_MX, WILD_TEXT("*.b") },
+	{ LITERAL_ALIAS, "q.example.", "*.b.example.", KNOT_RRTYPE_MX, WILD_TEXT("*.b") },
 };
 
 /*! Writes "<qname> CNAME <name>" with the zone's name as a pointer; returns where the target stands. */
@@ -121,7 +123,7 @@ static place_t make_place(message_t *msg, owner_t owner, const char *name)
 {
 	uint8_t wire[WIRE_NAME_MAX];
 	place_t place = place_in_qname(msg, msg->qname_end - MESSAGE_HEADER);
-	if (owner == ALIAS || owner == EXPANDED_ALIAS) {
+	if (owner == ALIAS || owner == EXPANDED_ALIAS || owner == LITERAL_ALIAS) {
 		uint16_t pos = put_alias(msg, owner == ALIAS ? name : "m.n.b.example.");
 		(void)section_read_name(msg, pos, wire, &place);
 	}
@@ -129,7 +131,7 @@ static place_t make_place(message_t *msg, owner_t owner, const char *name)
 		place = section_suffix(msg, &place, support_name(name, wire));
 	} else if (owner != ALIAS) {
 		place.shared = support_name("b.example.", wire);
-		place.literal = owner == LITERAL;
+		place.literal = owner == LITERAL || owner == LITERAL_ALIAS;
 	}
 	return place;
 }
