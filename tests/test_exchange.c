@@ -56,7 +56,7 @@ typedef struct world {
 	peer_end_t end;
 	size_t chunk;
 	unsigned busy_ms;        /*!< The loop does something else when the reply was sent. */
-	unsigned reader_busy_ms; /*!< And after each message. */
+	unsigned reader_busy_ms; /*!< And after each message, which the next piece of the reply follows. */
 
 	exchange_t *exchange;
 	unsigned want;           /*!< Messages that are enough. */
@@ -167,7 +167,9 @@ static void peer_sent(uv_write_t *write, int status)
 		return;
 	}
 	if (world->reply_sent < world->reply->len) {
-		peer_send(world);
+		if (world->reader_busy_ms == 0) {
+			peer_send(world);
+		}
 		return;
 	}
 	usleep(world->busy_ms * 1000);
@@ -280,7 +282,13 @@ static exchange_next_t on_message(void *ctx, const uint8_t *msg, size_t len)
 	for (size_t i = 2; i < len; i++) {
 		world->sum = world->sum * 31 + msg[i];
 	}
-	usleep(world->reader_busy_ms * 1000);
+	if (world->reader_busy_ms > 0) {
+		usleep(world->reader_busy_ms * 1000);
+		size_t left = world->reply->len - world->reply_sent;
+		uv_buf_t buf = uv_buf_init((char *)world->reply->octets + world->reply_sent, left < world->chunk ? left : world->chunk);
+		world->reply_sent += buf.len;
+		ck_assert_int_ge(uv_try_write((uv_stream_t *)&world->connection, &buf, 1), 0);
+	}
 	return world->messages == world->want ? EXCHANGE_ENOUGH : EXCHANGE_MORE;
 }
 
@@ -398,6 +406,16 @@ static void say_three(world_t *world)
 {
 	for (unsigned i = 0; i < 3; i++) {
 		say(world->reply, i == 0 ? QUESTION : NULL, 5);
+	}
+}
+
+/*! Five messages of the same size. */
+#define FIVE_LEN (2 + 12 + 13)
+
+static void say_five(world_t *world)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		say(world->reply, QUESTION, 0);
 	}
 }
 
@@ -640,7 +658,7 @@ START_TEST(test_signed)
 	world.want = signed_cases[_i].want;
 	exchange_params_t params = make_params(&world, !signed_cases[_i].udp);
 	bool must_wait = signed_cases[_i].messages == 0 && (signed_cases[_i].udp || signed_cases[_i].ret == KNOT_ETIMEOUT);
-	params.timeout_ms = must_wait ? 50 : 20000;
+	params.timeout_ms = must_wait ? 25 : 20000;
 	run(&world, &params);
 	ck_assert_int_eq(world.ret, signed_cases[_i].ret);
 	ck_assert_uint_eq(world.messages, signed_cases[_i].messages);
@@ -683,7 +701,7 @@ START_TEST(test_idle_timeout)
 	world.script = scripts[_i];
 	world.want = 2;
 	exchange_params_t params = make_params(&world, true);
-	params.idle_timeout_ms = 50;
+	params.idle_timeout_ms = 25;
 	run(&world, &params);
 	ck_assert_int_eq(world.ret, KNOT_ETIMEOUT);
 	world_end(&world);
@@ -706,7 +724,7 @@ START_TEST(test_connect_timeout)
 		filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 		(void)!connect(filler[i], (struct sockaddr *)&params.remote, len);
 	}
-	params.idle_timeout_ms = 50;
+	params.idle_timeout_ms = 25;
 	run(&world, &params);
 	ck_assert_int_eq(world.ret, KNOT_ETIMEOUT);
 	for (int i = 0; i < 4; i++) {
@@ -739,14 +757,14 @@ START_TEST(test_busy_loop)
 {
 	world_t world;
 	world_init(&world);
-	world.script = _i == 0 ? say_three : say_one;
-	world.want = _i == 0 ? 3 : 1;
-	world.busy_ms = _i == 0 ? 0 : 60;
-	world.reader_busy_ms = _i == 0 ? 60 : 0;
-	world.chunk = 43; /* One message, then about one in each read. */
+	world.script = _i == 0 ? say_five : say_one;
+	world.want = _i == 0 ? 5 : 1;
+	world.busy_ms = _i == 0 ? 0 : 150;
+	world.reader_busy_ms = _i == 0 ? 40 : 0;
+	world.chunk = _i == 0 ? FIVE_LEN : 0;
 	exchange_params_t params = make_params(&world, true);
-	params.idle_timeout_ms = 30;
-	params.timeout_ms = _i == 0 ? 20000 : 30;
+	params.idle_timeout_ms = _i == 0 ? 20 : 100;
+	params.timeout_ms = _i == 0 ? 20000 : 100;
 	run(&world, &params);
 	ck_assert_int_eq(world.ret, KNOT_EOK);
 	world_end(&world);
@@ -799,12 +817,12 @@ static const struct {
 	{ say_one_lower, 20000, 1, 1, KNOT_EOK },
 	{ say_format_error, 20000, 1, 1, KNOT_EOK },
 	{ say_forgeries_then_one, 20000, 1, 1, KNOT_EOK },
-	{ say_nothing, 50, 1, 0, KNOT_ETIMEOUT },
-	{ say_header_only, 50, 1, 0, KNOT_ETIMEOUT },
-	{ say_other_id, 50, 1, 0, KNOT_ETIMEOUT },
-	{ say_query, 50, 1, 0, KNOT_ETIMEOUT },
-	{ say_other_opcode, 50, 1, 0, KNOT_ETIMEOUT },
-	{ say_two_questions, 50, 1, 0, KNOT_ETIMEOUT },
+	{ say_nothing, 25, 1, 0, KNOT_ETIMEOUT },
+	{ say_header_only, 25, 1, 0, KNOT_ETIMEOUT },
+	{ say_other_id, 25, 1, 0, KNOT_ETIMEOUT },
+	{ say_query, 25, 1, 0, KNOT_ETIMEOUT },
+	{ say_other_opcode, 25, 1, 0, KNOT_ETIMEOUT },
+	{ say_two_questions, 25, 1, 0, KNOT_ETIMEOUT },
 	{ say_one_to_the_second, 20000, 2, 1, KNOT_EOK },
 };
 
