@@ -423,6 +423,7 @@ static void job_leave_pool(job_t *job)
 	remote_update(job->remote);
 }
 
+/*! A message of \a remote came. Its lanes may be open now: dispatch(). */
 static void remote_answered(remote_t *remote)
 {
 	remote->answered_at = now_ms();
@@ -764,6 +765,7 @@ static void on_probe_done(void *ctx, int ret)
 	job_t *job = ctx;
 	job->exchange = NULL;
 	if (probe_again(job, &ret)) {
+		dispatch();
 		return;
 	}
 
@@ -798,6 +800,7 @@ static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t
 		char remote[ADDRESS_TEXT_MAX];
 		report(job->agent->zone, LOG_INFO, "AXFR, incoming, remote %s, started",
 		       address_text(&job->remote->addr, remote));
+		dispatch(); /* Others need not wait for the end of this transfer. */
 	}
 	return job->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
 }
