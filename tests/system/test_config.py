@@ -87,7 +87,7 @@ def lists(tmp_path):
 def conf_check(server):
     """Status and output of a stock `knotc conf-check`."""
     done = subprocess.run([tool("knotc"), "-c", server.conf, "conf-check"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          timeout=60)
+                          timeout=60, env=server.client_environment())
     return done.returncode, done.stdout + done.stderr
 
 

@@ -257,7 +257,7 @@ class Confdb(Secondary):
     def write_config(self):
         super().write_config()
         done = subprocess.run([tool("knotc"), "-f", "-C", self.database_path, "conf-import", self.conf], capture_output=True, text=True,
-                               stdin=subprocess.DEVNULL)
+                               stdin=subprocess.DEVNULL, env=self.client_environment())
         assert done.returncode == 0, done.stdout + done.stderr
 
     def transaction(self, *lines):

@@ -53,9 +53,10 @@ def test_many_zones_come_from_one_stanza(servers, scope):
 
 
 def test_start_waits_for_no_primary(servers, scope):
-    """The server answers at once; the zone comes when its primary does."""
+    """The server answers at once; the zone comes when its primary does, which tells by NOTIFY that it is there."""
     primary = servers.knotd({ZONE: zone_text(ZONE)})
     secondary = servers.secondary([ZONE], [primary], scope=scope).start()
+    primary.notify.append(secondary)
     assert query(secondary, ZONE, "SOA").rcode() == dns.rcode.SERVFAIL
     primary.start()
     secondary.await_serial(ZONE, 1)
