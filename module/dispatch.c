@@ -90,19 +90,17 @@ static void *packet_alloc(knot_pkt_t *pkt, size_t size)
 	return pkt->mm.alloc != NULL ? pkt->mm.alloc(pkt->mm.ctx, size) : malloc(size);
 }
 
-/*! Room for our entry and for knotd's own OPT, so that knotd need not allocate again. */
-static bool reserve_entries(knot_pkt_t *pkt)
+static bool reserve_entry(knot_pkt_t *pkt)
 {
-	enum { ENTRIES = 2 };
 	if (pkt->rrset_allocd > 0) {
 		return true;
 	}
-	pkt->rr = packet_alloc(pkt, ENTRIES * sizeof(pkt->rr[0]));
-	pkt->rr_info = packet_alloc(pkt, ENTRIES * sizeof(pkt->rr_info[0]));
+	pkt->rr = packet_alloc(pkt, sizeof(pkt->rr[0]));
+	pkt->rr_info = packet_alloc(pkt, sizeof(pkt->rr_info[0]));
 	if (pkt->rr == NULL || pkt->rr_info == NULL) {
 		return false;
 	}
-	pkt->rrset_allocd = ENTRIES;
+	pkt->rrset_allocd = 1;
 	return true;
 }
 
@@ -121,7 +119,7 @@ static int announce_authority(knot_pkt_t *pkt, const snapshot_t *snapshot, uint1
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
-	if (!reserve_entries(pkt)) {
+	if (!reserve_entry(pkt)) {
 		return KNOT_ENOMEM;
 	}
 	knot_rrset_init(&pkt->rr[0], (knot_dname_t *)snapshot->apex, type, KNOT_CLASS_IN, snapshot->soa.ttl);
@@ -143,7 +141,7 @@ static message_t message_begin(const knot_pkt_t *pkt)
 	};
 }
 
-/*! The response code goes into the header too, since knotd computes TSIG before it writes the code there. */
+/*! The response code goes into the header too, since knotd computes TSIG before it writes the code there, or does not write it. */
 static void message_end(const message_t *msg, const answer_result_t *result, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	uint8_t *wire = pkt->wire;
@@ -159,6 +157,44 @@ static void message_end(const message_t *msg, const answer_result_t *result, kno
 	knot_wire_set_arcount(wire, msg->count[SECTION_ADDITIONAL]);
 	pkt->size = msg->size;
 	qdata->rcode = result->rcode;
+}
+
+/*! Writes the OPT record that knotd has prepared, options of other modules included, into the place reserved for it. */
+static void put_opt(knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	const knot_rrset_t *opt = &qdata->opt_rr;
+	const knot_rdata_t *rdata = opt->rrs.rdata;
+	uint8_t *wire = pkt->wire + pkt->size;
+	wire[0] = 0;
+	knot_wire_write_u16(wire + 1, KNOT_RRTYPE_OPT);
+	knot_wire_write_u16(wire + 3, opt->rclass);
+	knot_wire_write_u32(wire + 5, opt->ttl);
+	knot_wire_write_u16(wire + 9, rdata->len);
+	memcpy(wire + KNOT_EDNS_MIN_SIZE, rdata->data, rdata->len);
+
+	const uint16_t size = KNOT_EDNS_MIN_SIZE + rdata->len;
+	assert(pkt->reserved >= size && pkt->size + size <= pkt->max_size);
+	pkt->size += size;
+	pkt->reserved -= size;
+	pkt->opt_rr = &qdata->opt_rr;
+	knot_wire_add_arcount(pkt->wire, 1);
+}
+
+/*!
+ * Completes the response, where that takes no more than the OPT record: knotd, which would put it in as any other record,
+ * needs some 500 instructions for that, as many as the whole answer. It is left to knotd where it would add more: a
+ * signature, an extended error, the client's subnet, the padding of QUIC.
+ */
+static knotd_state_t complete(knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	if (qdata->query->tsig_rr != NULL || qdata->rcode_ede != KNOT_EDNS_EDE_NONE || qdata->ecs != NULL ||
+	    qdata->params->proto == KNOTD_QUERY_PROTO_QUIC) {
+		return KNOTD_STATE_DONE;
+	}
+	if (!knot_rrset_empty(&qdata->opt_rr)) {
+		put_opt(pkt, qdata);
+	}
+	return KNOTD_STATE_FINAL;
 }
 
 /*!
@@ -186,7 +222,7 @@ static knotd_state_t answer_from(const snapshot_t *snapshot, knot_pkt_t *pkt, kn
 			return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 		}
 	}
-	return KNOTD_STATE_DONE;
+	return complete(pkt, qdata);
 }
 
 static knotd_state_t process_query(const instance_t *instance, const zone_t *zone, knot_pkt_t *pkt,

@@ -5,10 +5,13 @@
  * \brief What is this query, and who answers it: the hook between knotd's packets and our rooms.
  *
  * knotd answers SERVFAIL for a zone without native contents before any hook of the answer stage runs; so this hook runs at
- * KNOTD_STAGE_BEGIN, writes the whole answer into the packet and returns KNOTD_STATE_DONE; knotd adds OPT, EDE and TSIG.
+ * KNOTD_STAGE_BEGIN and writes the whole answer into the packet. Mostly it writes the OPT record as well and returns
+ * KNOTD_STATE_FINAL; where TSIG, EDE and the like are due it returns KNOTD_STATE_DONE, and knotd adds them.
  *
  * It returns the state untouched for what is not ours: another module has decided, another class, a zone of knotd's own
  * that is closer to QNAME, opcodes we do not know.
+ *
+ * NOTIFY is authorised, logged at a bounded rate and handed to the worker; transfers and updates are refused.
  *
  * Threads: knotd's workers, inside knotd's read section. Never waits, never allocates but one packet entry on negative
  * answers (mod-stats reads it).

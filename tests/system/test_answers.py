@@ -224,6 +224,30 @@ def test_edns_version(servers, scope):
     assert ask(module, asked).rcode() == ask(native, asked).rcode() == dns.rcode.BADVERS
 
 
+def edns_pair(servers, scope):
+    """Both ends with what knotd can add to OPT."""
+    options = '    nsid: "here"\n    edns-client-subnet: on\n'
+    native = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}, name="primary", server_conf=options).start()
+    module = servers.secondary([ZONE], [native], scope=scope, name="secondary", server_conf=options).start()
+    module.await_serial(ZONE)
+    return module, native
+
+
+def test_edns_options(servers, scope):
+    """OPT is as knotd's, options included, whether knotd or the module has written it."""
+    module, native = edns_pair(servers, scope)
+    nsid = dns.edns.GenericOption(dns.edns.NSID, b"")
+    subnet = dns.edns.ECSOption("192.0.2.0", 24)
+    unknown = dns.edns.GenericOption(65001, b"x")
+    for options in [[nsid], [subnet], [nsid, subnet], [unknown], [dns.edns.GenericOption(dns.edns.COOKIE, b"12345678")]]:
+        for label, do in [("www", False), ("www", True), ("missing", True), ("sub", False)]:
+            for way in WAYS[1:]:
+                ours = query(module, full_name(label), "A", do=do, options=options, **way)
+                theirs = query(native, full_name(label), "A", do=do, options=options, **way)
+                assert digest(ours) == digest(theirs)
+                assert ours.options == theirs.options and ours.payload == theirs.payload
+
+
 def ede(response):
     return [(option.code, option.text) for option in response.options if isinstance(option, dns.edns.EDEOption)]
 
@@ -291,10 +315,18 @@ def test_signed_queries(servers):
     assert query(module, f"www.{ZONE}").answer
 
 
-@pytest.mark.parametrize("beside", ["mod-stats", "mod-rrl"])
+BESIDE = {
+    "mod-stats": "    reply-nodata: on\n    response-edns-option: on\n    flag-presence: on\n",
+    "mod-rrl": "    rate-limit: 100000\n",
+    "mod-cookies": "",
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
 def test_modules_beside(servers, scope, beside):
-    """mod-stats reads the first authority record of responses without answers, mod-rrl takes the zone from there."""
-    stanza = f"{beside}:\n  - id: default\n" + ("    rate-limit: 100000\n" if beside == "mod-rrl" else "    reply-nodata: on\n")
+    """mod-stats reads the first authority record of responses without answers, mod-rrl takes the zone from there; mod-cookies
+    adds its option to OPT."""
+    stanza = f"{beside}:\n  - id: default\n{BESIDE[beside]}"
     primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}, name="primary").start()
     module = servers.secondary([ZONE], [primary], scope=scope, server_conf=stanza)
     modules = f"{beside}/default" + (", mod-secondary/default" if scope == "global" else "")
@@ -306,4 +338,8 @@ def test_modules_beside(servers, scope, beside):
                 for payload in [None, 1232]:
                     assert query(module, full_name(label), rdtype, payload=payload)
         module.await_serial(ZONE)
+    if beside == "mod-cookies":
+        asked = [dns.edns.GenericOption(dns.edns.COOKIE, b"12345678")]
+        given, = query(module, full_name("www"), options=asked).options
+        assert given.otype == dns.edns.COOKIE and given.data.startswith(b"12345678") and len(given.data) == 24
     module.assert_alive()
