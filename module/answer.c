@@ -17,8 +17,10 @@
 
 #include "secondary/answer.h"
 
-/*! Owners that additional records are put for at most. Optional ones end here: as many answers fit no UDP message. */
+/*! Hosts that additional records are put for, and names that are looked up for it: optional ones end here. No UDP message
+    has room for more; over TCP an RRset may name thousands, each of which costs a microsecond of cache misses. */
 #define ADDITIONAL_MAX  64
+#define LOOKUPS_MAX     256
 
 /*! An alias that was followed. */
 typedef struct {
@@ -57,6 +59,7 @@ typedef struct {
 	arena_ref_t ref;          /*!< Their node. */
 	uint16_t owner;           /*!< Place of their owner. */
 	uint8_t cut_len;          /*!< Octets of the cut's name in a referral, else 0. */
+	unsigned lookups;         /*!< Names looked up for optional records. */
 	bool has_optional;        /*!< Hosts were passed over that are in the zone but not in the cut's domain. */
 	unsigned count;
 	struct {
@@ -224,6 +227,9 @@ static int put_host(query_t *query, const additional_t *add, arena_ref_t ref, co
 /*! Adds what the zone knows of the host named at \a pos of the message. */
 static int add_host(query_t *query, additional_t *add, const uint8_t *name, const place_t *place, bool required)
 {
+	if (!required && ++add->lookups > LOOKUPS_MAX) {
+		return KNOT_ESPACE;
+	}
 	qp_leaf_t leaf = find_host(query->snapshot, name, place->len);
 	if (leaf.ref == 0 || is_added(query, add, leaf.ref, place->pos)) {
 		return KNOT_EOK;
@@ -291,6 +297,7 @@ static void put_additional(query_t *query, arena_ref_t ref, const rrset_t *rrset
 	add.ref = ref;
 	add.owner = query->at.place.pos;
 	add.cut_len = cut_len;
+	add.lookups = 0;
 	add.has_optional = cut_len == 0;
 	add.count = 0;
 	if (cut_len > 0 && add_hosts(query, &add, pos, rrset->count, true) != KNOT_EOK) {

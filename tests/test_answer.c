@@ -707,7 +707,7 @@ START_TEST(test_large)
 	char *zone = malloc(size);
 	char *to = stpcpy(zone, "@ SOA ns1 admin 7 7200 900 1209600 300\n@ NS ns.test.\n");
 	for (unsigned i = 0; i < 1500; i++) {
-		to += sprintf(to, "mx MX %u m%u.mx\n", i, i);
+		to += sprintf(to, "mx MX %u m%u.mx.far.test.\n", i, i);
 	}
 	to += sprintf(to, "mx MX 65000 last.host\nmx MX 65001 LAST.host\nlast.host A 192.0.2.1\nal CNAME mx\n");
 	for (unsigned i = 0; i < 5000; i++) {
@@ -747,7 +747,7 @@ START_TEST(test_large)
 }
 END_TEST
 
-/*! More hosts than are looked for: the others are left out of answers, never of referrals. */
+/*! More hosts than are put, or looked for: the others are left out of answers, never of referrals. */
 START_TEST(test_many_hosts)
 {
 	char *zone = malloc(1 << 16);
@@ -755,13 +755,20 @@ START_TEST(test_many_hosts)
 	for (unsigned i = 0; i < 100; i++) {
 		to += sprintf(to, "mx MX 1 h%u.cut\ncut NS h%u.cut\nh%u.cut A 192.0.2.%u\n", i, i, i, i);
 	}
+	for (unsigned i = 0; i < 256; i++) {
+		to += sprintf(to, "nowhere MX %u x%u.nowhere\n", i, i);
+	}
+	to += sprintf(to, "nowhere MX 1000 h0.cut\nalmost MX 1000 h0.cut\n");
+	for (unsigned i = 0; i < 255; i++) {
+		to += sprintf(to, "almost MX %u x%u.nowhere\n", i, i);
+	}
 	snapshot_t *snapshot = support_zone("example.", zone);
 	free(zone);
 
 	static const struct {
 		const char *qname;
 		unsigned hosts;
-	} cases[] = { { "mx.example.", 64 }, { "cut.example.", 100 } };
+	} cases[] = { { "mx.example.", 64 }, { "nowhere.example.", 0 }, { "almost.example.", 1 }, { "cut.example.", 100 } };
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		alias_target_t target;
 		message_t msg = response_begin(cases[i].qname, KNOT_RRTYPE_MX, MESSAGE_MAX);
