@@ -46,7 +46,7 @@ typedef struct {
 typedef struct {
 	uint16_t pos;             /*!< Place of the owner as it is sent, compressed or not; never of a pointer. */
 	uint16_t end;             /*!< End of a name, root label included, that stands in full and ends as the owner does. */
-	uint8_t common;           /*!< Octets of that common end: at least the apex. */
+	uint8_t common;           /*!< Octets of that common end: at least the apex, where RDATA with references is put. */
 	uint8_t len;              /*!< Octets of the owner as it is sent, in full. */
 	uint8_t shared;           /*!< Octets of its end that the kept owner has too: len, or those of the closest encloser
 	                               when a wildcard is expanded. */
