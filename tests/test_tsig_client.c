@@ -534,7 +534,8 @@ START_TEST(test_random)
 	unsigned rounds = getenv("TEST_FULL") != NULL ? 3000000 : 30000;
 	for (unsigned i = 0; i < rounds; i++) {
 		size_t len = i % 2 ? genuine.len : (size_t)random() % 200;
-		uint8_t *msg = malloc(len + 1);
+		uint8_t *msg = calloc(1, len + 1);
+		ck_assert_ptr_nonnull(msg);
 		memcpy(msg, genuine.wire, len < genuine.len ? len : genuine.len);
 		for (unsigned j = 1 + random() % 4; j > 0 && len > 3; j--) {
 			msg[2 + random() % (len - 2)] = random();

@@ -45,7 +45,8 @@ typedef struct {
 
 typedef enum {
 	EXCHANGE_MORE,                    /*!< Another message is awaited. */
-	EXCHANGE_ENOUGH,                  /*!< That was the last one. */
+	EXCHANGE_ENOUGH,                  /*!< That was the last one; or something is wrong with it, and the reader knows what:
+	                                       done() may then say KNOT_ENOTSIG, as the message need not have been signed. */
 } exchange_next_t;
 
 typedef struct {
