@@ -117,6 +117,7 @@ RULES = {
                           "a, b", STRANGER, None, True),
     "key": ("  - id: a\n    key: client\n    action: notify\n", "a", STRANGER, "client", True),
     "one of keys": ("  - id: a\n    key: [spare, client]\n    action: notify\n", "a", STRANGER, "client", True),
+    "other algorithm": ("  - id: a\n    key: client\n    action: notify\n", "a", STRANGER, "client with hmac-sha512", False),
     "other key": ("  - id: a\n    key: spare\n    action: notify\n", "a", STRANGER, "client", False),
     "key missing": ("  - id: a\n    key: client\n    action: notify\n", "a", STRANGER, None, False),
     "key too many": ("  - id: a\n    address: 127.0.0.99\n    action: notify\n", "a", STRANGER, "client", False),
@@ -134,6 +135,7 @@ RULES = {
 def test_rules(servers, native):
     """The zone's acl list judges as knotd's own does: each case is put to both."""
     client, spare = Key("client"), Key("spare")
+    signers = {None: None, "client": client, "client with hmac-sha512": Key("client", "hmac-sha512")}
     keys = "".join(f"  - id: {key.name}\n    algorithm: {key.algorithm}\n    secret: {key.secret}\n" for key in (client, spare))
     remotes = (f"  - id: friend\n    address: [127.0.0.97, {STRANGER}@5353]\n    key: client\n"
                f"  - id: else\n    address: 127.0.0.96\nremotes:\n  - id: friends\n    remote: [else, friend]\n")
@@ -156,7 +158,7 @@ def test_rules(servers, native):
     server.start()
     for case, (_, _, source, key, allowed) in RULES.items():
         denied = dns.rcode.BADKEY if key else dns.rcode.NOTAUTH
-        found = rcode(server, names[case], key=client if key else None, source=source)
+        found = rcode(server, names[case], key=signers[key], source=source)
         assert found == (dns.rcode.NOERROR if allowed else denied), f"{case}: {dns.rcode.to_text(found)}"
 
 
