@@ -6,10 +6,11 @@ import re
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
-from servers import Peer, await_event, knotc, listens, query, tool, zone_text
+from servers import SLOWNESS, Peer, await_event, knotc, listens, query, tool, zone_text
 
 ZONES = ["example.com", "example.net", "example.org"]
 
@@ -183,12 +184,17 @@ def test_client_that_is_slow(servers, scope):
         assert client.recv(1) == b""
 
 
-def test_stop_with_a_client(servers, scope):
-    """A client that says nothing does not hold the server's end up for long."""
-    _, module = pair(servers, scope)
-    with connect(module):
-        module.stop()
+@pytest.mark.parametrize("clients", [0, 1, 3])
+def test_stop_is_prompt(servers, clients):
+    """Neither the wait for clients (5 seconds in libknot) nor clients that say nothing (2 seconds) hold the server's end up."""
+    _, module = pair(servers, "zone")
+    silent = [connect(module) for _ in range(clients)]
+    begin = time.monotonic()
+    module.stop()
+    assert time.monotonic() - begin < (3 if clients else 1.5) * SLOWNESS
     assert not module.control.exists()
+    for client in silent:
+        client.close()
 
 
 def test_socket(servers, scope):
