@@ -155,8 +155,8 @@ static bool is_same_question(const uint8_t *msg, size_t len, const uint8_t *quer
 }
 
 /*!
- * May the message be an answer to the query? A stream need not repeat the question (RFC 5936, section 2.2.2), nor must a server
- * that could not read the query; but it is part of what keeps forgers of datagrams out, so data does not come without.
+ * May the message be an answer to the query? A stream need not repeat the question (RFC 5936, section 2.2.2), nor must a
+ * server that could not read the query; but it is part of what keeps forgers of datagrams out, so data does not come without.
  */
 static bool is_answer(exchange_t *exchange, const uint8_t *msg, size_t len)
 {

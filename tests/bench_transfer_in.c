@@ -2,14 +2,14 @@
 /*!
  * \file
  *
- * \brief How fast a transfer is digested: messages alone, into a builder, and the same over a loopback connection, also signed.
+ * \brief How fast a transfer is digested: messages alone, into a builder, and over a loopback connection, also signed.
  *
  *     gcc -O2 -std=gnu11 -D_GNU_SOURCE -Iinclude tests/bench_transfer_in.c tests/support.c build/libhouse.a \
  *         -lknot -lzscanner -lcheck -lsubunit -lm -luv -lurcu -lurcu-cds -lpthread -o bench_transfer_in
  *     ./bench_transfer_in [NAMES]
  *
- * The zone is like a hosting company's: 628,021 names have about a million records. The digester is compiled in here, so that the
- * builder behind it can be left out.
+ * The zone is like a hosting company's: 628,021 names have about a million records. The digester is compiled in here, so
+ * that the builder behind it can be left out.
  */
 #include <arpa/inet.h>
 #include <libknot/libknot.h>

@@ -197,7 +197,7 @@ static int verify(server_t *server, const uint8_t *msg, size_t len)
 	return ret;
 }
 
-/*! One operation: 0 a raw message, 1 a genuine unsigned one, 2 a genuine signed one, 3 that changed. False: the streams differ. */
+/*! One operation: 0 raw message, 1 genuine unsigned one, 2 genuine signed one, 3 that changed. False: the streams differ. */
 static bool run_operation(server_t *server, piece_t piece)
 {
 	unsigned operation = piece.len > 0 ? piece.data[0] % 4 : 0;

@@ -14,7 +14,11 @@
 /*! Octets of the longest text: an IPv6 address with scope, "@" and port. */
 #define ADDRESS_TEXT_MAX 80
 
-/*! \brief Writes "192.0.2.1@53" as knotd's log does: no port if it is 0, "?" for a family that is not internet. Returns \a dst. */
+/*!
+ * \brief Writes "192.0.2.1@53" as knotd's log does: no port if it is 0, "?" for a family that is not internet.
+ *
+ * Returns \a dst.
+ */
 char *address_text(const struct sockaddr_storage *addr, char dst[static ADDRESS_TEXT_MAX]);
 
 /*!

@@ -36,7 +36,7 @@ typedef struct {
 	struct sockaddr_storage remote;
 	struct sockaddr_storage via;      /*!< Local address to use; ss_family AF_UNSPEC: any. */
 	bool tcp;
-	const uint8_t *query;             /*!< Complete with one question, unsigned; copied. The exchange puts a random id into it. */
+	const uint8_t *query;             /*!< Complete with one question, unsigned; copied, with a random id. */
 	size_t query_len;
 	const knot_tsig_key_t *key;       /*!< NULL: unsigned. Borrowed until the end of the exchange. */
 	uint32_t timeout_ms;              /*!< Whole exchange. */
