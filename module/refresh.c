@@ -71,7 +71,7 @@ struct refresh {
 	uint64_t paused;        /*!< When the pause before the next check began, */
 	uint32_t jitter;        /*!< what was added to it, milliseconds, */
 	pause_t pause;          /*!< and which it is. */
-	uint32_t bootstrap;     /*!< Last pause without a version, milliseconds. */
+	uint32_t bootstrap;     /*!< Last pause before the first version, milliseconds. */
 	int64_t last_success;
 	primary_result_t *result;
 };
@@ -279,15 +279,14 @@ static void check_end(refresh_t *refresh)
 		check_begin(refresh, refresh->again.first, true, false);
 		return;
 	}
-	refresh->again.wanted = false;
 	arm(refresh);
 }
 
-/*! The last resort of an expired zone: an older version is better than none. */
+/*! The last resort of a zone that is still expired: an older version is better than none. */
 static bool check_last_resort(refresh_t *refresh)
 {
 	check_t *check = &refresh->check;
-	if (!refresh->expired || check->good || check->older == NONE) {
+	if (!refresh->expired || check->older == NONE) {
 		return false;
 	}
 	check->turn = check->older;
@@ -319,7 +318,6 @@ static void renew(refresh_t *refresh, uint32_t bound)
 	refresh->succeeded = now(refresh);
 	refresh->last_success = refresh->ops->wall(refresh->ctx);
 	refresh->bound = bound;
-	refresh->bootstrap = 0;
 	refresh->expire_at = refresh->succeeded + expire_ms(refresh);
 	arm(refresh);
 }

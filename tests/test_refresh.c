@@ -321,8 +321,6 @@ static const struct {
 		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
 		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
 		{ "broke", "idle 8|none|-" } } },
-	{ "bootstrap pauses start again after a success", 'o', false, {
-		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" }, SERVING_5 } },
 	{ "jitter, lower end", 'j', false, {
 		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" }, SERVING_5,
 		{ "wait 3600", "probe 1|5|601200" }, { "fail timeout", "idle 900|5|601200" } } },
