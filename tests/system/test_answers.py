@@ -343,3 +343,20 @@ def test_modules_beside(servers, scope, beside):
         given, = query(module, full_name("www"), options=asked).options
         assert given.otype == dns.edns.COOKIE and given.data.startswith(b"12345678") and len(given.data) == 24
     module.assert_alive()
+
+
+def test_rate_limit_slips(servers, scope):
+    """mod-rrl replaces a finished response by a truncated one, negative ones too."""
+    stanza = "mod-rrl:\n  - id: default\n    rate-limit: 1\n    slip: 1\n"
+    primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}, name="primary").start()
+    module = servers.secondary([ZONE], [primary], scope=scope, server_conf=stanza)
+    modules = "mod-rrl/default" + (", mod-secondary/default" if scope == "global" else "")
+    module.template_items = lambda: f"    zonefile-load: none\n    journal-content: none\n    global-module: [{modules}]\n"
+    module.start()
+    module.await_log(r"AXFR, incoming, .*finished")
+    for label in ["www", "missing", "sub"]:
+        def slipped():
+            response = query(module, full_name(label))
+            return response if response.flags & dns.flags.TC else None
+        assert not await_event(slipped, f"slip of {label}").answer
+    module.assert_alive()
