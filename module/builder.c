@@ -420,6 +420,17 @@ static int put_rrsets(builder_t *builder, const record_t *record, size_t count, 
 	return KNOT_EOK;
 }
 
+/*! \brief Is one of the labels "*"? */
+static bool has_asterisk(const uint8_t *labels, size_t len)
+{
+	for (size_t pos = 0; pos < len; pos += 1 + labels[pos]) {
+		if (labels[pos] == 1 && labels[pos + 1] == '*') {
+			return true;
+		}
+	}
+	return false;
+}
+
 /*! \brief Writes the node of the current owner with the \a count sorted records at \a record into the scratch. */
 static int node_write(builder_t *builder, const record_t *record, size_t count, sums_t *sums)
 {
@@ -433,10 +444,7 @@ static int node_write(builder_t *builder, const record_t *record, size_t count, 
 	size_t relative_len = builder->owner_len - builder->apex_len;
 	*(uint8_t *)buffer_push(&builder->node, 1) = relative_len;
 	buffer_put(&builder->node, builder->owner, relative_len);
-	*sums = (sums_t) { 0 };
-	if (relative_len > 1 && builder->owner[0] == 1 && builder->owner[1] == '*') {
-		sums->tag |= NODE_WILDCARD;
-	}
+	*sums = (sums_t) { .tag = has_asterisk(builder->owner, relative_len) ? NODE_ASTERISK : 0 };
 	return put_rrsets(builder, record, count, sums);
 }
 
@@ -567,7 +575,7 @@ static int node_add(builder_t *builder, const record_t *record, size_t count)
 	}
 	if (old.ref == 0) {
 		sums_add(builder, &sums);
-		builder->wildcards += trie == TRIE_NAMES && (sums.tag & NODE_WILDCARD);
+		builder->wildcards += trie == TRIE_NAMES && (sums.tag & NODE_ASTERISK);
 		return KNOT_EOK;
 	}
 
@@ -858,17 +866,11 @@ static int apex_check(builder_t *builder, arena_ref_t *ret_ref, soa_t *ret_soa)
 	return KNOT_EOK;
 }
 
-/*! \brief Is one of the RRsets that make a signed zone at the apex, with signatures? */
+/*! \brief Has the zone signatures? As for knotd, the SOA's tell. */
 static bool is_signed(arena_base_t base, arena_ref_t apex)
 {
-	static const uint16_t types[] = { KNOT_RRTYPE_DNSKEY, KNOT_RRTYPE_NSEC, KNOT_RRTYPE_NSEC3PARAM };
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
-		rrset_t rrset;
-		if (rrset_find(base, apex, types[i], &rrset) && (rrset.flags & RRSET_SIGNED)) {
-			return true;
-		}
-	}
-	return false;
+	rrset_t soa;
+	return rrset_find(base, apex, KNOT_RRTYPE_SOA, &soa) && (soa.flags & RRSET_SIGNED);
 }
 
 /*! \brief Seals the arena and fills the snapshot, which takes it. Cannot fail. */

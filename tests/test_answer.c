@@ -237,6 +237,17 @@ static const char *const wild_zone =
 
 #define WILD_MX(name) name " MX 10 post\n" name " MX 20 *\n"
 
+/* The only asterisk makes a wildcard that has no records itself. */
+static const char *const below_zone =
+	"@ SOA ns1 admin 7 7200 900 1209600 300\n"
+	"@ NS ns1.test.\n"
+	"e.* TXT \"below\"\n";
+
+static const case_t below_cases[] = {
+	{ "q.below.test.", TYPE(TXT), ANSWER_NODATA, NULL, DENIED },
+	{ "e.*.below.test.", TYPE(TXT), ANSWER_HIT, "e.* TXT \"below\"\n" },
+};
+
 static const case_t wild_cases[] = {
 	{ "host3.wild.test.", TYPE(MX), ANSWER_HIT, WILD_MX("host3"), NULL, "post A 192.0.2.2\n" },
 	{ "host3.wild.test.", TYPE(A), ANSWER_NODATA, NULL, DENIED },
@@ -406,6 +417,7 @@ static const struct {
 	{ "example.", &plain_zone, larger_cases, COUNT(larger_cases), false, true },
 	{ "example.", &plain_zone, plain_cases, COUNT(plain_cases), true },
 	{ "wild.test.", &wild_zone, wild_cases, COUNT(wild_cases), false },
+	{ "below.test.", &below_zone, below_cases, COUNT(below_cases), false },
 	{ ".", &root_zone, root_cases, COUNT(root_cases), false },
 	{ ".", &root_zone, root_larger_cases, COUNT(root_larger_cases), false, true },
 	{ "old.test.", &dname_zone, dname_cases, COUNT(dname_cases), false },

@@ -400,7 +400,7 @@ START_TEST(test_leaves)
 		{ "b.example.com", NODE_CNAME | NODE_NSEC },
 		{ "c.example.com", NODE_DNAME },
 		{ "sub.example.com", NODE_CUT | NODE_DS },
-		{ "*.w.example.com", NODE_WILDCARD },
+		{ "*.w.example.com", NODE_ASTERISK },
 		{ "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example.com", 0 },
 	};
 	snapshot_t *s = support_zone("ExAmple.com", all_types);

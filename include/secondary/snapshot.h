@@ -41,7 +41,7 @@ enum {
 	NODE_CUT      = 1 << 0,  /*!< Has NS and is not the apex: a zone cut. */
 	NODE_DNAME    = 1 << 1,  /*!< Has DNAME. */
 	NODE_CNAME    = 1 << 2,  /*!< Has CNAME. */
-	NODE_WILDCARD = 1 << 3,  /*!< Leftmost label is "*" (RFC 4592). */
+	NODE_ASTERISK = 1 << 3,  /*!< Some label is "*": a wildcard (RFC 4592), or below one that may have no records itself. */
 	NODE_NSEC     = 1 << 4,  /*!< Has NSEC: stands in the NSEC chain. */
 	NODE_DS       = 1 << 5,  /*!< Has DS. */
 };
@@ -74,8 +74,8 @@ typedef struct snapshot {
 	soa_t soa;
 	uint64_t records;                 /*!< Resource records, RRSIGs included. */
 	uint64_t octets;                  /*!< Sum of their uncompressed wire. */
-	uint32_t wildcards;               /*!< Owners whose leftmost label is "*"; 0 spares look-ups. */
-	bool is_signed;                   /*!< The apex has DNSKEY, or NSEC, or NSEC3PARAM with signatures: worth sending RRSIGs. */
+	uint32_t wildcards;               /*!< Owners with NODE_ASTERISK; 0 spares look-ups. */
+	bool is_signed;                   /*!< The SOA has signatures: so have others, and DO asks for them. */
 	uint8_t apex_len;                 /*!< Octets of the apex' name, root label included. */
 	uint8_t apex[];                   /*!< The apex, lower case. */
 } snapshot_t;
