@@ -194,8 +194,9 @@ static int load_zone_scope(instance_t *instance)
 	knot_dname_txt_storage_t text;
 	(void)knot_dname_to_str(text, name, sizeof(text));
 
-	if (settings_has_zones(mod)) {
-		knotd_mod_log(mod, LOG_ERR, "item 'zones', zone '%s', ignored in zone scope", text);
+	const char *list = settings_zones_item(mod);
+	if (list != NULL) {
+		knotd_mod_log(mod, LOG_ERR, "item '%s', zone '%s', ignored in zone scope", list, text);
 	}
 	stanza_t *predecessors;
 	if (held_by(instance, name, &predecessors) == HELD_BY_RIVAL) {
@@ -222,15 +223,16 @@ static int load_zone_scope(instance_t *instance)
 /*! Taking the names of a list, one by one. */
 typedef struct {
 	instance_t *instance;
+	const char *item;
 	size_t capacity;
 	unsigned complaints;
 } list_t;
 
-static void list_complain(list_t *list, int priority, const char *item, const knot_dname_t *name, const char *what)
+static void list_complain(list_t *list, int priority, const knot_dname_t *name, const char *what)
 {
 	if (list->complaints++ < COMPLAINTS_MAX) {
 		knot_dname_txt_storage_t text;
-		knotd_mod_log(list->instance->mod, priority, "item '%s', zone '%s', %s", item,
+		knotd_mod_log(list->instance->mod, priority, "item '%s', zone '%s', %s", list->item,
 		              knot_dname_to_str(text, name, sizeof(text)), what);
 	}
 }
@@ -262,11 +264,11 @@ static int list_take(const knot_dname_t *name, void *ctx)
 		return KNOT_EOK;
 	}
 	if (held == HELD_BY_RIVAL) {
-		list_complain(list, LOG_ERR, "zones", name, "held by another stanza already");
+		list_complain(list, LOG_ERR, name, "held by another stanza already");
 		return KNOT_EOK;
 	}
 	if (settings_zone_section(instance->mod, name)) {
-		list_complain(list, LOG_WARNING, "zones", name, "answered by this module although it has a 'zone' section");
+		list_complain(list, LOG_WARNING, name, "answered by this module although it has a 'zone' section");
 	}
 
 	int ret = list_reserve(list);
@@ -338,12 +340,12 @@ static int list_hand_over(instance_t *instance)
 }
 
 /*! Reads and attaches. A list that cannot be read to its end has been logged: what was read is served. */
-static int list_read(instance_t *instance)
+static int list_read(instance_t *instance, const char *item)
 {
-	list_t list = { .instance = instance };
+	list_t list = { .instance = instance, .item = item };
 	int ret = settings_zones(instance->mod, list_take, &list);
 	if (list.complaints > COMPLAINTS_MAX) {
-		knotd_mod_log(instance->mod, LOG_ERR, "item 'zones', the same for %u more zones",
+		knotd_mod_log(instance->mod, LOG_ERR, "item '%s', the same for %u more zones", item,
 		              list.complaints - COMPLAINTS_MAX);
 	}
 	return ret == KNOT_ENOMEM ? ret : KNOT_EOK;
@@ -355,7 +357,8 @@ static int load_global_scope(instance_t *instance)
 	instance->round = round_enter(settings_global_count(mod));
 	globals_add(instance);
 
-	if (!settings_has_zones(mod)) {
+	const char *item = settings_zones_item(mod);
+	if (item == NULL) {
 		knotd_mod_log(mod, LOG_ERR, "item 'zones', neither it nor 'zones-file' is set in global scope");
 		return KNOT_EOK;
 	}
@@ -365,7 +368,7 @@ static int load_global_scope(instance_t *instance)
 		return KNOT_EOK;
 	}
 	if (ret == KNOT_EOK) {
-		ret = list_read(instance);
+		ret = list_read(instance, item);
 	}
 	if (ret == KNOT_EOK) {
 		ret = trie_build(instance);

@@ -36,7 +36,7 @@ static struct {
 	pthread_mutex_t lock;             /*!< Of all below; held while the threads start and stop, which take no part in it. */
 	unsigned users;                   /*!< Instances. */
 	bool control;                     /*!< The control socket could be started. */
-	bool patch_noted;
+	bool patch_noted;                 /*!< Atomic. */
 	settings_process_t settings;      /*!< In force. */
 	settings_process_t warned;        /*!< The last other ones that were warned of. */
 } process = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -70,6 +70,9 @@ static void line_write(knotd_mod_t *mod, bool global, const line_t *line)
  *  - published a configuration without the zone, or without this module for it: then we see that configuration, or our
  *    read section began before and the grace period waits for us;
  *  - or loaded a newer instance for it: then this one is superseded, or that load waits for the lock that we hold.
+ *
+ * Neither comes first when the server stops, nor when 3.2.0 to 3.2.9 load a zone without its shared modules (conf-commit): a
+ * line about the very zone in the moment between the end of its name and unload() would show what is left of the name.
  */
 static void line_write_through(instance_t *instance, void *ctx)
 {
@@ -119,8 +122,7 @@ static int check_version(knotd_mod_t *mod)
 		              KNOT_VERSION_MINOR, version != NULL ? version : "this release");
 		return KNOT_ENOTSUP;
 	}
-	if (patch != KNOT_VERSION_PATCH && !process.patch_noted) {
-		process.patch_noted = true;
+	if (patch != KNOT_VERSION_PATCH && !__atomic_exchange_n(&process.patch_noted, true, __ATOMIC_RELAXED)) {
 		knotd_mod_log(mod, LOG_NOTICE, "built for Knot DNS %d.%d.%d, running in %s", KNOT_VERSION_MAJOR,
 		              KNOT_VERSION_MINOR, KNOT_VERSION_PATCH, version);
 	}
@@ -172,10 +174,7 @@ static int process_enter(knotd_mod_t *mod)
 	settings_process(mod, &settings);
 
 	pthread_mutex_lock(&process.lock);
-	int ret = check_version(mod);
-	if (ret == KNOT_EOK && process.users == 0) {
-		ret = process_start(mod, &settings);
-	}
+	int ret = process.users == 0 ? process_start(mod, &settings) : KNOT_EOK;
 	if (ret == KNOT_EOK) {
 		process.users++;
 		process_warn(mod, &settings);
@@ -223,8 +222,13 @@ static int load_instance(knotd_mod_t *mod)
 
 static int load(knotd_mod_t *mod)
 {
+	int ret = check_version(mod);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+
 	loading = mod;
-	int ret = process_enter(mod);
+	ret = process_enter(mod);
 	if (ret == KNOT_EOK) {
 		ret = load_instance(mod);
 		if (ret != KNOT_EOK) {

@@ -124,12 +124,18 @@ static int list_fail(list_error_t *error, int ret, const char *path, unsigned li
 	return ret;
 }
 
+/*! As knotd words it. */
+static const char *errno_reason(void)
+{
+	return knot_strerror(knot_map_errno_code(errno));
+}
+
 /*! Opens a regular file: the check runs in knotd too, where a FIFO or a device would hold up the server. */
 static FILE *list_open(const char *path, const char **ret_reason)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
-		*ret_reason = strerror(errno);
+		*ret_reason = errno_reason();
 		return NULL;
 	}
 
@@ -137,7 +143,7 @@ static FILE *list_open(const char *path, const char **ret_reason)
 	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	FILE *file = regular ? fdopen(fd, "r") : NULL;
 	if (file == NULL) {
-		*ret_reason = regular ? strerror(errno) : "not a regular file";
+		*ret_reason = regular ? errno_reason() : "not a regular file";
 		close(fd);
 	}
 	return file;
@@ -205,7 +211,7 @@ static int list_read_lines(FILE *file, const char *path, settings_visit_f visit,
 			return list_fail(error, ret, path, line, knot_strerror(ret));
 		}
 	}
-	return ferror(file) ? list_fail(error, KNOT_EFILE, path, 0, strerror(errno)) : KNOT_EOK;
+	return ferror(file) ? list_fail(error, KNOT_EFILE, path, 0, errno_reason()) : KNOT_EOK;
 }
 
 static int list_read(const char *path, settings_visit_f visit, void *ctx, list_error_t *error)
@@ -546,17 +552,20 @@ int settings_zones(knotd_mod_t *mod, settings_visit_f visit, void *ctx)
 	return ret;
 }
 
-static size_t mod_count(knotd_mod_t *mod, const yp_name_t *item)
+static bool mod_is_set(knotd_mod_t *mod, const yp_name_t *item)
 {
 	knotd_conf_t conf = knotd_conf_mod(mod, item);
-	size_t count = conf.count;
+	bool set = conf.count > 0;
 	knotd_conf_free(&conf);
-	return count;
+	return set;
 }
 
-bool settings_has_zones(knotd_mod_t *mod)
+const char *settings_zones_item(knotd_mod_t *mod)
 {
-	return mod_count(mod, S_ZONES) > 0 || mod_count(mod, S_ZONES_FILE) > 0;
+	if (mod_is_set(mod, S_ZONES)) {
+		return &S_ZONES[1];
+	}
+	return mod_is_set(mod, S_ZONES_FILE) ? &S_ZONES_FILE[1] : NULL;
 }
 
 /* -- knotd's own sections --------------------------------------------------------------------------------------------- */

@@ -51,8 +51,8 @@ void settings_process(knotd_mod_t *mod, settings_process_t *ret);
  */
 int settings_zones(knotd_mod_t *mod, settings_visit_f visit, void *ctx);
 
-/*! \brief Does the stanza have `zones` or `zones-file`? Thread: load(). */
-bool settings_has_zones(knotd_mod_t *mod);
+/*! \brief The item with which the stanza lists zones, "zones" or "zones-file", or NULL. Thread: load(). */
+const char *settings_zones_item(knotd_mod_t *mod);
 
 /*!
  * \brief The first item by which knotd would give the zone \a name contents of its own (`master`, `zonefile-load`, …), or NULL.

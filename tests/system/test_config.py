@@ -20,7 +20,7 @@ REFUSED = {
     "unknown remote among others": ("transfer-from: [primary0, nobody]", r"invalid reference"),
     "zones and zones-file": ("transfer-from: primary0\n    zones: example.com\n    zones-file: {dir}/good",
                              r"'zones' together with 'zones-file'"),
-    "list missing": ("transfer-from: primary0\n    zones-file: {dir}/none", r"zones-file '{dir}/none' \(No such file or directory\)"),
+    "list missing": ("transfer-from: primary0\n    zones-file: {dir}/none", r"zones-file '{dir}/none' \(not exists\)"),
     "list relative": ("transfer-from: primary0\n    zones-file: good", r"zones-file 'good' \(not an absolute path\)"),
     "list a directory": ("transfer-from: primary0\n    zones-file: {dir}", r"zones-file '{dir}' \(not a regular file\)"),
     "list a pipe": ("transfer-from: primary0\n    zones-file: {dir}/pipe", r"zones-file '{dir}/pipe' \(not a regular file\)"),
@@ -250,7 +250,7 @@ def test_complaints_about_a_list_are_bounded(servers, lists):
     text = f"    zones-file: {lists}/many\n"
     secondary = servers.secondary(primaries=[Peer()], template_conf=both, module_conf=stanzas(text, text)).start()
     assert len(re.findall(r"held by another", secondary.log_text())) == 10
-    secondary.await_log(r"item 'zones', the same for 90 more zones")
+    secondary.await_log(r"item 'zones-file', the same for 90 more zones")
 
 
 def test_items_of_the_process_differ_once(servers):

@@ -4,6 +4,8 @@
 import re
 import signal
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import dns.rcode
 import pytest
@@ -73,6 +75,18 @@ def test_zone_reload(servers):
         secondary.knotc("-f", "zone-reload", absolute(ZONE))
         assert_served(secondary, *NAMES)
     assert_one_transfer(primary, *NAMES)
+    assert_lives(primary, secondary)
+
+
+def test_zone_restore(servers):
+    """The one way in which knotd unloads before it loads, and on a thread of its own: the zone is transferred anew."""
+    primary, secondary = servers.pair(texts(), scope="zone")
+    nothing = ["+nozonefile", "+nojournal", "+notimers", "+nokaspdb", "+nocatalog"]
+    secondary.knotc("-b", "zone-backup", "+backupdir", secondary.path / "backup", *nothing, absolute(ZONE))
+    secondary.knotc("-f", "-b", "zone-restore", "+backupdir", secondary.path / "backup", *nothing, absolute(ZONE))
+    secondary.await_serial(ZONE, 1)
+    await_event(lambda: primary.transfers(ZONE) == 2, "a transfer after the restoration")
+    assert_one_transfer(primary, OTHER)
     assert_lives(primary, secondary)
 
 
@@ -207,6 +221,36 @@ def test_reload_with_many_zones(servers, scope, count):
     for name in (names[0], names[half // 2 - 1]):
         assert_gone(secondary, name)
     assert_one_transfer(primary, *names[half // 2:half])
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(100, marks=full)])
+def test_reload_amid_changes(servers, count):
+    """Zones change, go, come and move between the scopes at once: lines of the log are on their way while instances are unloaded."""
+    names = [f"zone{n}.example" for n in range(10)]
+    primary, secondary = servers.pair(texts(names), scope="zone")
+    stop = threading.Event()
+
+    def change():
+        serial = 1
+        while not stop.is_set():
+            serial += 1
+            for name in names:
+                primary.zone_file(name).write_text(zone_text(name, "www A 192.0.2.3\n", serial=serial))
+            primary.knotc("-b", "zone-reload", *map(absolute, names))
+        return serial
+
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(change)
+        try:
+            for turn in range(count):
+                secondary.names = names[::2] if turn % 2 else names
+                secondary.scope = "global" if turn % 4 > 1 else "zone"
+                secondary.reload()
+                assert_served(secondary, *names[::2])
+        finally:
+            stop.set()
+        for name in names[::2]:
+            secondary.await_serial(name, changes.result())
 
 
 # Zones that come from a catalog
