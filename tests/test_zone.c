@@ -231,7 +231,7 @@ START_TEST(test_race)
 	pthread_create(&threads[0], NULL, read_loop, NULL);
 	pthread_create(&threads[1], NULL, read_loop, NULL);
 	pthread_create(&threads[2], NULL, reload_loop, NULL);
-	unsigned publications = support_is_full() ? 20000 : 150;
+	unsigned publications = support_is_full() ? 3000 : 150;
 	for (unsigned i = 1; i <= publications; i++) {
 		zone_publish(race.zone, version(i), 0);
 		if (i % 16 == 0) {
