@@ -7,14 +7,18 @@
 #include "secondary/exchange.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <libknot/consts.h>
 #include <libknot/dname.h>
 #include <libknot/errcode.h>
 #include <libknot/packet/wire.h>
 #include <libknot/rrtype/tsig.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "secondary/address.h"
 #include "secondary/tsig_client.h"
 
 /*! Octets of a stream that are read at once: a message of any length with its prefix. */
@@ -372,16 +376,40 @@ static void on_connect(uv_connect_t *connect, int status)
 	note_progress(exchange);
 }
 
+/*!
+ * Gives a TCP handle a socket with the local address \a via.
+ *
+ * The port is left to connect(2), which needs one that is free towards this remote only. bind(2) would look for one that is
+ * free altogether: among thousands of recent connections that is a search for milliseconds, and in the end in vain.
+ */
+static int bind_via(uv_tcp_t *tcp, const struct sockaddr_storage *via)
+{
+	int fd = socket(via->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return uv_translate_sys_error(errno);
+	}
+	int on = 1;
+	int ret = 0;
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) != 0 ||
+	    bind(fd, (const struct sockaddr *)via, address_len(via)) != 0) {
+		ret = uv_translate_sys_error(errno);
+	} else {
+		ret = uv_tcp_open(tcp, fd);
+	}
+	if (ret != 0) {
+		close(fd);
+	}
+	return ret;
+}
+
 static int start_tcp(exchange_t *exchange, const exchange_params_t *params)
 {
 	uv_tcp_t *tcp = &exchange->socket.tcp;
-	if (params->via.ss_family != AF_UNSPEC) {
-		int ret = uv_tcp_bind(tcp, (const struct sockaddr *)&params->via, 0);
-		if (ret != 0) {
-			return map_error(ret);
-		}
+	int ret = params->via.ss_family != AF_UNSPEC ? bind_via(tcp, &params->via) : 0;
+	if (ret != 0) {
+		return map_error(ret);
 	}
-	int ret = uv_tcp_connect(&exchange->connect, tcp, (const struct sockaddr *)&params->remote, on_connect);
+	ret = uv_tcp_connect(&exchange->connect, tcp, (const struct sockaddr *)&params->remote, on_connect);
 	if (ret != 0) {
 		return map_error(ret);
 	}
