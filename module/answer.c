@@ -22,13 +22,6 @@
 #define ADDITIONAL_MAX  64
 #define LOOKUPS_MAX     256
 
-/*! An alias that was followed. */
-typedef struct {
-	arena_ref_t ref;          /*!< Node of the CNAME or DNAME. */
-	uint16_t owner;           /*!< Place of the alias' owner in the message. */
-	uint16_t target;          /*!< Place of the target in RDATA of the kept record. */
-} step_t;
-
 /*! A name looked up, and what the zone has for it: all that a proof of denial has to know. */
 typedef struct {
 	const uint8_t *name;      /*!< In full, lower case. */
@@ -47,10 +40,9 @@ typedef struct {
 	arena_base_t base;
 	unsigned parts;           /*!< What to put of each RRset: with signatures or without. */
 	answer_result_t result;
+	place_t apex;             /*!< Of the zone: in QNAME, or in the target that led from another zone to this one. */
 	lookup_t at;              /*!< QNAME, later the last alias target. */
-	uint8_t target[WIRE_NAME_MAX];
-	unsigned steps;
-	step_t step[ANSWER_CHAIN_MAX];
+	alias_chain_t *chain;
 } query_t;
 
 /*! Records whose RDATA names hosts, and what was added for them. */
@@ -126,17 +118,17 @@ static qp_leaf_t encloser_leaf(const qp_path_t *path)
 	return (qp_leaf_t) { 0 };
 }
 
-/*! Does a name that stands in the message end in the \a len octets that end QNAME? False: not so that the place tells. */
-static inline bool ends_in_question(const message_t *msg, const place_t *place, uint8_t len)
+/*! Does a name that stands in the message end in the \a len octets before \a end? False: not so that the place tells. */
+static inline bool ends_at(const place_t *place, uint16_t end, uint8_t len)
 {
-	return place->end == msg->qname_end && place->common >= len;
+	return place->end == end && place->common >= len;
 }
 
 /*! Is a name of RDATA, which stands at \a place, in the zone? */
 static inline bool is_in_zone(const query_t *query, const uint8_t *name, const place_t *place)
 {
 	const snapshot_t *snapshot = query->snapshot;
-	return ends_in_question(query->msg, place, snapshot->apex_len) ||
+	return (ends_at(place, query->apex.end, snapshot->apex_len) && !query->apex.split) ||
 	       wire_name_within(name, place->len, snapshot->apex, snapshot->apex_len);
 }
 
@@ -144,7 +136,7 @@ static inline bool is_in_zone(const query_t *query, const uint8_t *name, const p
 static inline bool is_in_domain(const query_t *query, const uint8_t *name, const place_t *place, uint8_t cut_len)
 {
 	const lookup_t *at = &query->at;
-	return cut_len > 0 && ((query->steps == 0 && ends_in_question(query->msg, place, cut_len)) ||
+	return cut_len > 0 && ((query->chain->steps == 0 && ends_at(place, query->msg->qname_end, cut_len)) ||
 	                       wire_name_within(name, place->len, at->name + at->len - cut_len, cut_len));
 }
 
@@ -335,8 +327,7 @@ static void deny(query_t *query, answer_t outcome)
 	if (!rrset_find(query->base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa)) {
 		return;
 	}
-	place_t apex = place_in_qname(query->msg, snapshot->apex_len);
-	if (section_put(query->msg, SECTION_AUTHORITY, &apex, &soa, query->parts, snapshot->soa.minimum) != KNOT_EOK) {
+	if (section_put(query->msg, SECTION_AUTHORITY, &query->apex, &soa, query->parts, snapshot->soa.minimum) != KNOT_EOK) {
 		query->result.truncated = true;
 	}
 }
@@ -395,6 +386,32 @@ static void put_data(query_t *query, qp_leaf_t node)
 
 /* ---- Aliases ---- */
 
+/*! Does the name at \a pos of the message own an alias that was followed? */
+static bool is_followed(const query_t *query, uint16_t pos)
+{
+	const alias_chain_t *chain = query->chain;
+	for (unsigned i = 0; i < chain->steps; i++) {
+		if (section_same_name(query->msg, chain->step[i].owner, pos)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Makes the chain's target, which is in the zone and stands at \a place, the name that is looked up. */
+static void look_at_target(query_t *query, const place_t *place)
+{
+	lookup_t *at = &query->at;
+	at->name = query->chain->name;
+	at->len = query->chain->len;
+	at->place = *place;
+	if (place->common < query->snapshot->apex_len || place->end > MESSAGE_REACH) {
+		at->place.end = query->apex.end;
+		at->place.common = query->apex.common;
+		at->place.split = query->apex.split;
+	}
+}
+
 /*!
  * \brief Goes on to the target that stands at \a pos of the message.
  *
@@ -402,39 +419,37 @@ static void put_data(query_t *query, qp_leaf_t node)
  */
 static bool follow(query_t *query, uint16_t pos)
 {
-	const snapshot_t *snapshot = query->snapshot;
-	lookup_t *at = &query->at;
-
+	alias_chain_t *chain = query->chain;
 	place_t place;
-	at->len = section_read_name(query->msg, pos, query->target, &place);
-	at->name = query->target;
-	at->place = place;
-	if (!is_in_zone(query, at->name, &place)) {
+	chain->len = section_read_name(query->msg, pos, chain->name, &place);
+	chain->pos = place.pos;
+	chain->end = query->msg->size;
+	if (is_followed(query, place.pos)) {
+		query->result.outcome = ANSWER_LOOP;
+		return false;
+	}
+	if (!is_in_zone(query, chain->name, &place)) {
 		query->result.outcome = ANSWER_ALIAS;
 		return false;
 	}
-	for (unsigned i = 0; i < query->steps; i++) {
-		if (section_same_name(query->msg, query->step[i].owner, place.pos)) {
-			query->result.outcome = ANSWER_LOOP;
-			return false;
-		}
-	}
-	if (place.common < snapshot->apex_len || place.end > MESSAGE_REACH) {
-		/* The question always has the apex in full, and within reach. */
-		at->place.end = query->msg->qname_end;
-		at->place.common = snapshot->apex_len;
-	}
+	look_at_target(query, &place);
 	return true;
 }
 
 /*! May one more alias be followed? */
 static bool may_step(query_t *query)
 {
-	if (query->steps == ANSWER_CHAIN_MAX) {
+	if (query->chain->steps == ANSWER_CHAIN_MAX) {
 		query->result.outcome = ANSWER_LOOP;
 		return false;
 	}
 	return true;
+}
+
+static void note_step(query_t *query, qp_leaf_t node, uint16_t target)
+{
+	alias_chain_t *chain = query->chain;
+	chain->step[chain->steps++] = (alias_step_t) { query->snapshot, node.ref, query->at.place.pos, target };
 }
 
 static bool follow_cname(query_t *query, qp_leaf_t node)
@@ -454,16 +469,17 @@ static bool follow_cname(query_t *query, qp_leaf_t node)
 		return false;
 	}
 	const uint16_t target = section_rdata(query->msg, begin);
-	query->step[query->steps++] = (step_t) { node.ref, query->at.place.pos, target };
+	note_step(query, node, target);
 	return follow(query, target);
 }
 
 /*! Puts the DNAME at \a node, once in an answer. Returns where its target stands; 0: it does not fit. */
 static uint16_t put_dname(query_t *query, qp_leaf_t node, const rrset_t *dname)
 {
-	for (unsigned i = 0; i < query->steps; i++) {
-		if (query->step[i].ref == node.ref) {
-			return query->step[i].target;
+	const alias_chain_t *chain = query->chain;
+	for (unsigned i = 0; i < chain->steps; i++) {
+		if (chain->step[i].ref == node.ref && chain->step[i].snapshot == query->snapshot) {
+			return chain->step[i].target;
 		}
 	}
 	const lookup_t *at = &query->at;
@@ -507,7 +523,7 @@ static bool follow_dname(query_t *query, qp_leaf_t node)
 		query->result.truncated = true;
 		return false;
 	}
-	query->step[query->steps++] = (step_t) { node.ref, at->place.pos, rest };
+	note_step(query, node, rest);
 	if (query->question->qtype == KNOT_RRTYPE_CNAME) {
 		return false;
 	}
@@ -588,31 +604,54 @@ static bool answer_name(query_t *query)
 	return answer_missing(query);
 }
 
-answer_result_t answer(const snapshot_t *snapshot, const question_t *question, message_t *msg,
-                       alias_target_t *ret_target)
+/*! What both ways to begin have in common. */
+static void query_begin(query_t *query, const snapshot_t *snapshot, const question_t *question, message_t *msg,
+                        alias_chain_t *chain)
+{
+	query->snapshot = snapshot;
+	query->question = question;
+	query->msg = msg;
+	query->base = snapshot->names.base;
+	query->parts = question->dnssec && snapshot->is_signed ? PUT_DATA | PUT_SIGS : PUT_DATA;
+	query->result = (answer_result_t) { .rcode = KNOT_RCODE_NOERROR };
+	query->chain = chain;
+}
+
+static answer_result_t query_answer(query_t *query)
+{
+	while (answer_name(query)) { }
+
+	query->result.authoritative = query->result.outcome != ANSWER_REFERRAL || query->chain->steps > 0;
+	return query->result;
+}
+
+answer_result_t answer(const snapshot_t *snapshot, const question_t *question, message_t *msg, alias_chain_t *chain)
 {
 	assert(wire_name_within(question->qname, question->qname_len, snapshot->apex, snapshot->apex_len));
 	assert(msg->qname_end == MESSAGE_HEADER + question->qname_len && msg->size >= msg->qname_end);
 
 	query_t query; /* not cleared: most of its 2 KB stay unused */
-	query.snapshot = snapshot;
-	query.question = question;
-	query.msg = msg;
-	query.base = snapshot->names.base;
-	query.parts = question->dnssec && snapshot->is_signed ? PUT_DATA | PUT_SIGS : PUT_DATA;
-	query.result = (answer_result_t) { .rcode = KNOT_RCODE_NOERROR };
+	chain->steps = 0;
+	query_begin(&query, snapshot, question, msg, chain);
+	query.apex = place_in_qname(msg, snapshot->apex_len);
 	query.at.name = question->qname;
 	query.at.len = question->qname_len;
 	query.at.place = place_in_qname(msg, question->qname_len);
-	query.steps = 0;
+	return query_answer(&query);
+}
 
-	while (answer_name(&query)) { }
+answer_result_t answer_continue(const snapshot_t *snapshot, const question_t *question, message_t *msg,
+                                alias_chain_t *chain)
+{
+	assert(chain->steps > 0 && msg->size == chain->end);
+	assert(wire_name_within(chain->name, chain->len, snapshot->apex, snapshot->apex_len));
 
-	query.result.authoritative = query.result.outcome != ANSWER_REFERRAL || query.steps > 0;
-	if (query.result.outcome == ANSWER_ALIAS) {
-		ret_target->pos = query.at.place.pos;
-		ret_target->len = query.at.len;
-		memcpy(ret_target->name, query.at.name, query.at.len);
-	}
-	return query.result;
+	query_t query;
+	query_begin(&query, snapshot, question, msg, chain);
+	place_t target;
+	(void)section_read_name(msg, chain->pos, chain->name, &target);
+	query.apex = section_suffix(msg, &target, snapshot->apex_len);
+	query.apex.split = query.apex.common < snapshot->apex_len;
+	look_at_target(&query, &target);
+	return query_answer(&query);
 }

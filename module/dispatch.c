@@ -212,7 +212,7 @@ static knotd_state_t answer_from(const snapshot_t *snapshot, knot_pkt_t *pkt, kn
 		.dnssec = knot_pkt_has_dnssec(query),
 	};
 	message_t msg = message_begin(pkt);
-	alias_target_t target;
+	alias_chain_t target;
 	const answer_result_t result = answer(snapshot, &question, &msg, &target);
 	message_end(&msg, &result, pkt, qdata);
 

@@ -111,6 +111,7 @@ place_t section_suffix(const message_t *msg, const place_t *place, uint8_t len)
 		.common = len < place->common ? len : place->common,
 		.len = len,
 		.shared = len,
+		.split = place->split,
 	};
 }
 
@@ -195,7 +196,7 @@ static inline bool is_short(const message_t *msg, const place_t *place, const rr
 	if (!wire_compresses(rrset->type)) {
 		return true;
 	}
-	return msg->size <= SHORT_BEGIN_MAX &&
+	return msg->size <= SHORT_BEGIN_MAX && !place->split &&
 	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 

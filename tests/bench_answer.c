@@ -132,7 +132,7 @@ static size_t ask(const snapshot_t *snapshot, asked_t *asked, uint16_t qtype)
 		.wire = asked->wire, .size = MESSAGE_HEADER + asked->len + 4, .limit = sizeof(asked->wire),
 		.qname_end = MESSAGE_HEADER + asked->len,
 	};
-	alias_target_t target;
+	alias_chain_t target;
 	answer_result_t result = answer(snapshot, &question, &msg, &target);
 	return msg.size + result.outcome;
 }

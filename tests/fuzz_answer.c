@@ -140,7 +140,7 @@ typedef struct {
 	answer_result_t result;
 } response_t;
 
-static void check_target(const snapshot_t *snapshot, const message_t *msg, const alias_target_t *target)
+static void check_target(const snapshot_t *snapshot, const message_t *msg, const alias_chain_t *target)
 {
 	uint8_t name[WIRE_NAME_MAX];
 	CHECK(target->len == section_read_name(msg, target->pos, name, NULL));
@@ -177,7 +177,7 @@ static response_t ask(const snapshot_t *snapshot, const uint8_t *name, uint8_t l
 	memcpy(lower, name, len);
 	wire_name_lower(lower, len);
 	const question_t question = { .qname = lower, .qname_len = len, .qtype = qtype, .dnssec = dnssec };
-	alias_target_t target;
+	alias_chain_t target;
 	response.result = answer(snapshot, &question, &response.msg, &target);
 	CHECK(response.msg.size <= limit);
 	if (response.result.outcome == ANSWER_ALIAS) {

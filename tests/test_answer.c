@@ -427,7 +427,7 @@ static const struct {
 
 /* ---- */
 
-static answer_result_t ask(const snapshot_t *snapshot, message_t *msg, uint16_t qtype, bool dnssec, alias_target_t *target)
+static answer_result_t ask(const snapshot_t *snapshot, message_t *msg, uint16_t qtype, bool dnssec, alias_chain_t *target)
 {
 	uint8_t qname[WIRE_NAME_MAX];
 	size_t len = msg->qname_end - MESSAGE_HEADER;
@@ -493,7 +493,7 @@ static uint8_t expected_rcode(answer_t outcome)
 	}
 }
 
-static void check_target(const case_t *c, const message_t *msg, const alias_target_t *target)
+static void check_target(const case_t *c, const message_t *msg, const alias_chain_t *target)
 {
 	uint8_t name[WIRE_NAME_MAX];
 	size_t len = support_name(c->target, name);
@@ -507,7 +507,7 @@ static void check_target(const case_t *c, const message_t *msg, const alias_targ
 static size_t check_whole(const snapshot_t *snapshot, const char *apex, const case_t *c, bool dnssec, bool is_compact,
                           sections_t *ret_whole)
 {
-	alias_target_t target;
+	alias_chain_t target;
 	message_t msg = response_begin(c->qname, c->qtype, MESSAGE_MAX);
 	answer_result_t result = ask(snapshot, &msg, c->qtype, dnssec, &target);
 	ck_assert_msg(result.outcome == c->outcome, "%s %u: outcome %u", c->qname, c->qtype, result.outcome);
@@ -552,7 +552,7 @@ static void check_limits(const snapshot_t *snapshot, const case_t *c, bool dnsse
 	uint8_t name[WIRE_NAME_MAX];
 	size_t last_size = 0;
 	for (size_t limit = MESSAGE_HEADER + support_name(c->qname, name) + 4; limit <= full; limit++) {
-		alias_target_t target;
+		alias_chain_t target;
 		message_t msg = response_begin(c->qname, c->qtype, limit);
 		answer_result_t result = ask(snapshot, &msg, c->qtype, dnssec, &target);
 		ck_assert_uint_le(msg.size, limit);
@@ -587,7 +587,7 @@ START_TEST(test_glue)
 	bool seen_bare = false;
 	bool seen_partial = false;
 	for (size_t limit = 100; limit < 400; limit++) {
-		alias_target_t target;
+		alias_chain_t target;
 		message_t msg = response_begin("www.child.example.", KNOT_RRTYPE_A, limit);
 		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 		ck_assert_int_eq(result.outcome, ANSWER_REFERRAL);
@@ -606,7 +606,7 @@ END_TEST
 START_TEST(test_case)
 {
 	snapshot_t *snapshot = support_zone("example.", plain_zone);
-	alias_target_t target;
+	alias_chain_t target;
 	message_t msg = response_begin("wWw.eXAMPLe.", KNOT_RRTYPE_A, 512);
 	(void)ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 	knot_pkt_t *pkt = response_parse(&msg);
@@ -630,7 +630,7 @@ START_TEST(test_chain)
 	sprintf(to, "c%u TXT \"end\"\n", ANSWER_CHAIN_MAX + 1);
 	snapshot_t *snapshot = support_zone("example.", zone);
 
-	alias_target_t target;
+	alias_chain_t target;
 	message_t msg = response_begin("c1.example.", KNOT_RRTYPE_TXT, MESSAGE_MAX);
 	answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_TXT, false, &target);
 	ck_assert_int_eq(result.outcome, ANSWER_HIT);
@@ -660,7 +660,7 @@ START_TEST(test_dname_growth)
 		{ LONG63 "." LONG63 "." LONG63 ".q23456789012345678901234567890123.dnloop.example.", ANSWER_OVERFLOW },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		alias_target_t target;
+		alias_chain_t target;
 		message_t msg = response_begin(cases[i].qname, KNOT_RRTYPE_A, MESSAGE_MAX);
 		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 		ck_assert_int_eq(result.outcome, cases[i].outcome);
@@ -731,7 +731,7 @@ START_TEST(test_large)
 
 	static const char *const qnames[] = { "mx.example.", "al.example." };
 	for (size_t i = 0; i < COUNT(qnames); i++) {
-		alias_target_t target;
+		alias_chain_t target;
 		message_t msg = response_begin(qnames[i], KNOT_RRTYPE_MX, MESSAGE_MAX);
 		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
 		ck_assert(!result.truncated);
@@ -749,7 +749,7 @@ START_TEST(test_large)
 		free(msg.wire);
 	}
 
-	alias_target_t target;
+	alias_chain_t target;
 	message_t msg = response_begin("huge.example.", KNOT_RRTYPE_A, MESSAGE_MAX);
 	answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 	ck_assert(result.truncated && msg.count[SECTION_ANSWER] == 0);
@@ -782,7 +782,7 @@ START_TEST(test_many_hosts)
 		unsigned hosts;
 	} cases[] = { { "mx.example.", 64 }, { "nowhere.example.", 0 }, { "almost.example.", 1 }, { "cut.example.", 100 } };
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		alias_target_t target;
+		alias_chain_t target;
 		message_t msg = response_begin(cases[i].qname, KNOT_RRTYPE_MX, MESSAGE_MAX);
 		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
 		ck_assert(!result.truncated);

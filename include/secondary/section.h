@@ -46,11 +46,13 @@ typedef struct {
 typedef struct {
 	uint16_t pos;             /*!< Place of the owner as it is sent, compressed or not; never of a pointer. */
 	uint16_t end;             /*!< End of a name, root label included, that stands in full and ends as the owner does. */
-	uint8_t common;           /*!< Octets of that common end: at least the apex, where RDATA with references is put. */
+	uint8_t common;           /*!< Octets of that common end: where RDATA with references is put, the apex or more. */
 	uint8_t len;              /*!< Octets of the owner as it is sent, in full. */
 	uint8_t shared;           /*!< Octets of its end that the kept owner has too: len, or those of the closest encloser
 	                               when a wildcard is expanded. */
 	bool literal;             /*!< A wildcard sent under its own name, "*" and the shared end. */
+	bool split;               /*!< The apex stands nowhere in one piece (that of a further zone, which an alias with a
+	                               compressed target led to): the common end is shorter than it. */
 } place_t;
 
 /*! What to put of an RRset. */
