@@ -19,6 +19,7 @@
 #include <libknot/libknot.h>
 
 #include "secondary/builder.h"
+#include "secondary/nsec3.h"
 #include "secondary/wire.h"
 
 /*! First size of the scratch buffers: most zones are small, and there may be thousands of loads a minute. */
@@ -895,6 +896,9 @@ static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t 
 	snapshot->is_signed = is_signed(base, apex);
 	snapshot->apex_len = builder->apex_len;
 	memcpy(snapshot->apex, builder->apex, builder->apex_len);
+	rrset_t nsec;
+	snapshot->has_nsec = rrset_find(base, apex, KNOT_RRTYPE_NSEC, &nsec);
+	nsec3_choose(snapshot);
 	builder->arena = NULL;
 }
 

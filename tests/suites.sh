@@ -93,7 +93,7 @@ fuzz_targets()
 }
 
 # program_libraries: what a program that is built by hand from tests/ is linked with, after libhouse.a
-program_libraries() { pkg-config --cflags --libs libknot libzscanner liburcu liburcu-cds libuv check; }
+program_libraries() { pkg-config --cflags --libs libknot libzscanner liburcu liburcu-cds libuv gnutls check; }
 
 # fuzz_build TARGET: the house and one target, instrumented by clang
 fuzz_build()

@@ -62,6 +62,15 @@ typedef struct {
 	uint32_t ttl;                     /*!< Of the SOA record itself. */
 } soa_t;
 
+/*! The NSEC3 chain that a version answers from (nsec3.h). Zeroed: none. */
+typedef struct {
+	const uint8_t *param;             /*!< RDATA of its NSEC3PARAM, in the arena; NULL: there is no chain. */
+	arena_ref_t apex;                 /*!< Node of the NSEC3 that matches the apex; some node of a costly chain. */
+	arena_ref_t wildcard;             /*!< Of the NSEC3 that matches or covers the wildcard below the apex. */
+	bool wildcard_matches;            /*!< Which of both. */
+	bool is_costly;                   /*!< Too many iterations: no name is hashed. */
+} nsec3_chain_t;
+
 typedef struct snapshot {
 	struct rcu_head rcu;
 	int refs;                         /*!< Publisher, predecessor, pins. Atomic. */
@@ -76,6 +85,8 @@ typedef struct snapshot {
 	uint64_t octets;                  /*!< Sum of their uncompressed wire. */
 	uint32_t wildcards;               /*!< Owners with NODE_ASTERISK; 0 spares look-ups. */
 	bool is_signed;                   /*!< The SOA has signatures: so have others, and DO asks for them. */
+	bool has_nsec;                    /*!< The apex has NSEC: the zone has an NSEC chain. */
+	nsec3_chain_t chain;              /*!< Goes before NSEC. */
 	uint8_t apex_len;                 /*!< Octets of the apex' name, root label included. */
 	uint8_t apex[];                   /*!< The apex, lower case. */
 } snapshot_t;
