@@ -107,18 +107,21 @@ fuzz_build()
 		"${libraries[@]}" -lpthread
 }
 
+# fuzz_replay TARGET: the corpus and some new inputs, which are the same in each run
+fuzz_replay()
+{
+	local scratch=build-fuzz/scratch-$1
+	rm -rf "$scratch"
+	mkdir -p "tests/corpus/$1" "$scratch"
+	timeout 600 "build-fuzz/fuzz_$1" -seed=1 -runs="$FUZZ_RUNS" -timeout=10 -artifact_prefix="build-fuzz/$1-" "$scratch" "tests/corpus/$1" \
+		>"build-fuzz/$1.log" 2>&1 || { tail -n 50 "build-fuzz/$1.log"; return 1; }
+}
+
 suite_fuzz()
 {
-	local target scratch
+	local target
 	for target in $(fuzz_targets); do
-		scratch=build-fuzz/scratch-$target
-		rm -rf "$scratch"
-		mkdir -p "tests/corpus/$target" "$scratch"
-		if fuzz_build "$target" && timeout 600 "build-fuzz/fuzz_$target" -seed=1 -runs="$FUZZ_RUNS" -timeout=10 \
-			-artifact_prefix="build-fuzz/$target-" "$scratch" "tests/corpus/$target" >"build-fuzz/$target.log" 2>&1
-		then tally_add 1 0 0
-		else fail "fuzz_$target"; tail -n 50 "build-fuzz/$target.log" || true
-		fi
+		if fuzz_build "$target" && fuzz_replay "$target"; then tally_add 1 0 0; else fail "fuzz_$target"; fi
 	done
 }
 
