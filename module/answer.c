@@ -351,7 +351,7 @@ static void refer(query_t *query, qp_leaf_t cut, const place_t *place)
 	    !put(query, SECTION_AUTHORITY, place, &ds, query->parts)) {
 		return;
 	}
-	put_additional(query, cut.ref, &ns, begin, place->literal ? 0 : place->len);
+	put_additional(query, cut.ref, &ns, begin, place->prefix_len > 0 ? 0 : place->len);
 }
 
 /*! Puts the data of a node that is not an alias (for this question). */
@@ -545,7 +545,11 @@ static bool answer_node(query_t *query, qp_leaf_t node)
 	const uint16_t qtype = query->question->qtype;
 	if ((node.tag & NODE_CUT) && qtype != KNOT_RRTYPE_DS) {
 		place_t place = query->at.place;
-		place.literal = place.shared < place.len;
+		if (place.shared < place.len) {
+			place = section_suffix(query->msg, &place, place.shared);
+			place.prefix = (const uint8_t *)"\x01*";
+			place.prefix_len = 2;
+		}
 		refer(query, node, &place);
 		return false;
 	}

@@ -190,8 +190,12 @@ static void point_references(uint8_t *rdata, uint16_t type, uint16_t begin, uint
 /*! Does the owner fit a pointer, and do references hold as they are kept? */
 static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset)
 {
-	if (place->pos > MESSAGE_REACH || place->len <= 1 || place->literal) {
+	if (place->pos > MESSAGE_REACH || place->len <= 1) {
 		return false;
+	}
+	if (place->prefix_len > 0) {
+		/* NSEC and NSEC3: one record spells the owner, its signatures point there. */
+		return rrset->count == 1 && msg->size <= MESSAGE_REACH && !wire_compresses(rrset->type);
 	}
 	if (!wire_compresses(rrset->type)) {
 		return true;
@@ -200,11 +204,11 @@ static inline bool is_short(const message_t *msg, const place_t *place, const rr
 	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 
-/*! Writes records, for which there is room, at \a begin; returns where they end. */
-static inline size_t put_short(uint8_t *wire, size_t begin, const place_t *place, const records_t *records)
+/*! Writes records, for which there is room, at \a begin, with an owner that stands at \a owner; returns where they end. */
+static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint16_t owner_end, const records_t *records)
 {
 	const bool compresses = wire_compresses(records->type);
-	const uint64_t head = htobe64((uint64_t)(WIRE_REF | place->pos) << 48 | (uint64_t)records->type << 32 |
+	const uint64_t head = htobe64((uint64_t)(WIRE_REF | owner) << 48 | (uint64_t)records->type << 32 |
 	                              (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
 	uint8_t *dst = wire + begin;
 	const uint8_t *item = records->items;
@@ -217,11 +221,24 @@ static inline size_t put_short(uint8_t *wire, size_t begin, const place_t *place
 		memcpy(dst + 8, &tail, 4);
 		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
 		if (compresses) {
-			point_references(dst + HEAD_SIZE + 2, records->type, begin, place->end);
+			point_references(dst + HEAD_SIZE + 2, records->type, begin, owner_end);
 		}
 		dst += HEAD_SIZE + 2 + len;
 	}
 	return dst - wire;
+}
+
+static inline void put_all_short(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
+{
+	size_t end = msg->size;
+	uint16_t sigs_owner = place->pos;
+	if (place->prefix_len > 0) {
+		sigs_owner = end;
+		memcpy(msg->wire + end, place->prefix, place->prefix_len);
+		end += place->prefix_len;
+	}
+	end = put_short(msg->wire, end, place->pos, place->end, data);
+	msg->size = sigs->count > 0 ? put_short(msg->wire, end, sigs_owner, place->end, sigs) : end;
 }
 
 /* ---- The long way ---- */
@@ -340,16 +357,15 @@ static bool write_owner(writer_t *writer)
 {
 	place_t *place = &writer->place;
 	const size_t begin = writer->pos;
-	if (!place->literal) {
+	if (place->prefix_len == 0) {
 		return write_name_at(writer, place->pos);
 	}
-	if (!write_octets(writer, (const uint8_t *)"\x01*", 2) ||
-	    !write_name_at(writer, suffix_pos(writer->wire, place, place->shared))) {
+	if (!write_octets(writer, place->prefix, place->prefix_len) || !write_name_at(writer, place->pos)) {
 		return false;
 	}
-	place->literal = false;
 	place->pos = begin;
-	place->len = place->shared += 2;
+	place->len = place->shared += place->prefix_len;
+	place->prefix_len = 0;
 	return true;
 }
 
@@ -430,11 +446,10 @@ int section_put(message_t *msg, section_t section, const place_t *place, const r
 
 	const unsigned count = data.count + sigs.count;
 	if (is_short(msg, place, rrset)) {
-		if ((size_t)count * HEAD_SIZE + data.size + sigs.size > msg->limit - msg->size) {
+		if ((size_t)count * HEAD_SIZE + place->prefix_len + data.size + sigs.size > msg->limit - msg->size) {
 			return KNOT_ESPACE;
 		}
-		size_t end = put_short(msg->wire, msg->size, place, &data);
-		msg->size = sigs.count > 0 ? put_short(msg->wire, end, place, &sigs) : end;
+		put_all_short(msg, place, &data, &sigs);
 	} else if (put_long(msg, place, &data, &sigs) != KNOT_EOK) {
 		return KNOT_ESPACE;
 	}

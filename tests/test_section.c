@@ -131,7 +131,11 @@ static place_t make_place(message_t *msg, owner_t owner, const char *name)
 		place = section_suffix(msg, &place, support_name(name, wire));
 	} else if (owner != ALIAS) {
 		place.shared = support_name("b.example.", wire);
-		place.literal = owner == LITERAL || owner == LITERAL_ALIAS;
+	}
+	if (owner == LITERAL || owner == LITERAL_ALIAS) {
+		place = section_suffix(msg, &place, place.shared);
+		place.prefix = (const uint8_t *)"\x01*";
+		place.prefix_len = 2;
 	}
 	return place;
 }

@@ -50,7 +50,8 @@ typedef struct {
 	uint8_t len;              /*!< Octets of the owner as it is sent, in full. */
 	uint8_t shared;           /*!< Octets of its end that the kept owner has too: len, or those of the closest encloser
 	                               when a wildcard is expanded. */
-	bool literal;             /*!< A wildcard sent under its own name, "*" and the shared end. */
+	uint8_t prefix_len;       /*!< Octets of prefix; 0: none. */
+	const uint8_t *prefix;    /*!< Labels that are sent before all this, because the owner does not stand in the message. */
 	bool split;               /*!< The apex stands nowhere in one piece (that of a further zone, which an alias with a
 	                               compressed target led to): the common end is shorter than it. */
 } place_t;
