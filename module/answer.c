@@ -16,21 +16,21 @@
 #include <libknot/errcode.h>
 
 #include "secondary/answer.h"
+#include "secondary/denial.h"
 
 /*! Hosts that additional records are put for, and names that are looked up for it: optional ones end here. No UDP message
     has room for more; over TCP an RRset may name thousands, each of which costs a microsecond of cache misses. */
 #define ADDITIONAL_MAX  64
 #define LOOKUPS_MAX     256
 
-/*! A name looked up, and what the zone has for it: all that a proof of denial has to know. */
+/*! The RRset put that names hosts, and where: additional records come last. */
 typedef struct {
-	const uint8_t *name;      /*!< In full, lower case. */
-	uint8_t len;
-	uint8_t encloser_len;     /*!< Octets of the closest encloser's name; set where there is no match. */
-	place_t place;            /*!< Of name, in the message. */
-	qp_key_t key;
-	qp_path_t path;
-} lookup_t;
+	rrset_t rrset;            /*!< With count 0: none. */
+	arena_ref_t ref;          /*!< Its node. */
+	uint16_t owner;           /*!< Place of its owner in the message. */
+	uint16_t pos;             /*!< Place of its first record. */
+	uint8_t cut_len;          /*!< Octets of the cut's name in a referral, else 0. */
+} hosts_t;
 
 /*! One question on its way to the answer. */
 typedef struct {
@@ -43,6 +43,8 @@ typedef struct {
 	place_t apex;             /*!< Of the zone: in QNAME, or in the target that led from another zone to this one. */
 	lookup_t at;              /*!< QNAME, later the last alias target. */
 	alias_chain_t *chain;
+	hosts_t hosts;
+	denial_t denial;
 } query_t;
 
 /*! Records whose RDATA names hosts, and what was added for them. */
@@ -277,30 +279,76 @@ static void add_signatures(query_t *query, const additional_t *add)
 }
 
 /*!
- * \brief Fills the additional section for the \a rrset that was put at \a pos.
+ * \brief Fills the additional section for the hosts named in the message.
  *
- * \param cut_len  Octets of the cut's name in a referral, else 0. Glue in its domain has to be there, or TC (RFC 9471);
- *                 all else may be left out, and ends at the first RRset that does not fit.
+ * Glue in the domain of a referral's cut has to be there, or TC (RFC 9471); all else may be left out, and ends at the first
+ * RRset that does not fit.
  */
-static void put_additional(query_t *query, arena_ref_t ref, const rrset_t *rrset, uint16_t pos, uint8_t cut_len)
+static void put_additional(query_t *query)
 {
+	const hosts_t *hosts = &query->hosts;
+	const unsigned count = hosts->rrset.count;
 	additional_t add; /* its hosts are set as far as they are counted */
-	add.type = rrset->type;
-	add.ref = ref;
-	add.owner = query->at.place.pos;
-	add.cut_len = cut_len;
+	add.type = hosts->rrset.type;
+	add.ref = hosts->ref;
+	add.owner = hosts->owner;
+	add.cut_len = hosts->cut_len;
 	add.lookups = 0;
-	add.has_optional = cut_len == 0;
+	add.has_optional = hosts->cut_len == 0;
 	add.count = 0;
-	if (cut_len > 0 && add_hosts(query, &add, pos, rrset->count, true) != KNOT_EOK) {
+	if (hosts->cut_len > 0 && add_hosts(query, &add, hosts->pos, count, true) != KNOT_EOK) {
 		query->result.truncated = true;
 		return;
 	}
-	if (add.has_optional && add_hosts(query, &add, pos, rrset->count, false) != KNOT_EOK) {
+	if (add.has_optional && add_hosts(query, &add, hosts->pos, count, false) != KNOT_EOK) {
 		return;
 	}
 	if (query->parts & PUT_SIGS) {
 		add_signatures(query, &add);
+	}
+}
+
+/* ---- Proofs ---- */
+
+/*! Takes what came of a proof. */
+static void note_proof(query_t *query, int ret)
+{
+	if (ret == KNOT_ESPACE) {
+		query->result.truncated = true;
+	} else if (ret == KNOT_EEXIST) {
+		query->result.outcome = ANSWER_COLLISION;
+	}
+}
+
+static inline denial_t *proofs_of(query_t *query, const snapshot_t *snapshot)
+{
+	query->denial.snapshot = snapshot;
+	return &query->denial;
+}
+
+/*! Proves that there is no closer match for the owner of an alias that came from a wildcard. */
+static void prove_alias(query_t *query, const alias_step_t *step)
+{
+	uint8_t name[WIRE_NAME_MAX];
+	lookup_t at; /* what proofs look at is set */
+	at.len = section_read_name(query->msg, step->owner, name, &at.place);
+	at.name = name;
+	at.encloser_len = step->encloser_len;
+	make_key(step->snapshot, name, at.len, &at.key);
+	note_proof(query, denial_expansion(proofs_of(query, step->snapshot), &at));
+}
+
+/*! The same for all of them, in whatever zones. */
+static void prove_aliases(query_t *query)
+{
+	const alias_chain_t *chain = query->chain;
+	if (!query->question->dnssec) {
+		return;
+	}
+	for (unsigned i = 0; i < chain->steps && !query->result.truncated; i++) {
+		if (chain->step[i].encloser_len > 0 && chain->step[i].snapshot->is_signed) {
+			prove_alias(query, &chain->step[i]);
+		}
 	}
 }
 
@@ -316,8 +364,8 @@ static bool put(query_t *query, section_t section, const place_t *place, const r
 	return true;
 }
 
-/*! A negative answer: SOA, its TTL and that of its signature bounded by MINIMUM (RFC 2308, section 3). */
-static void deny(query_t *query, answer_t outcome)
+/*! A negative answer: SOA, its TTL and that of its signature bounded by MINIMUM (RFC 2308, section 3). False: no room. */
+static bool deny(query_t *query, answer_t outcome)
 {
 	const snapshot_t *snapshot = query->snapshot;
 	query->result.outcome = outcome;
@@ -325,11 +373,39 @@ static void deny(query_t *query, answer_t outcome)
 
 	rrset_t soa;
 	if (!rrset_find(query->base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa)) {
-		return;
+		return false;
 	}
 	if (section_put(query->msg, SECTION_AUTHORITY, &query->apex, &soa, query->parts, snapshot->soa.minimum) != KNOT_EOK) {
 		query->result.truncated = true;
+		return false;
 	}
+	return true;
+}
+
+/*! The name has no data of the type asked for; \a node is its own, that of the wildcard, or none. */
+static void deny_type(query_t *query, qp_leaf_t node)
+{
+	if (deny(query, ANSWER_NODATA) && (query->parts & PUT_SIGS)) {
+		note_proof(query, denial_nodata(proofs_of(query, query->snapshot), &query->at, query->at.len, node));
+	}
+}
+
+static void deny_name(query_t *query)
+{
+	if (deny(query, ANSWER_NXDOMAIN) && (query->parts & PUT_SIGS)) {
+		note_proof(query, denial_nxdomain(proofs_of(query, query->snapshot), &query->at));
+	}
+}
+
+/*! Puts DS of a referral, or proves that there is none (RFC 4035, section 3.1.4). */
+static void put_delegation_signer(query_t *query, qp_leaf_t cut, const place_t *place)
+{
+	rrset_t ds;
+	if ((cut.tag & NODE_DS) && rrset_find(query->base, cut.ref, KNOT_RRTYPE_DS, &ds)) {
+		(void)put(query, SECTION_AUTHORITY, place, &ds, query->parts);
+		return;
+	}
+	note_proof(query, denial_nodata(proofs_of(query, query->snapshot), &query->at, place->len, cut));
 }
 
 /*! A referral to the zone cut at \a cut, whose name stands at \a place. */
@@ -337,21 +413,20 @@ static void refer(query_t *query, qp_leaf_t cut, const place_t *place)
 {
 	query->result.outcome = ANSWER_REFERRAL;
 
-	rrset_t ns;
-	if (!rrset_find(query->base, cut.ref, KNOT_RRTYPE_NS, &ns)) {
+	hosts_t hosts = {
+		.ref = cut.ref,
+		.owner = query->at.place.pos,
+		.pos = query->msg->size,
+		.cut_len = place->prefix_len > 0 ? 0 : place->len,
+	};
+	if (!rrset_find(query->base, cut.ref, KNOT_RRTYPE_NS, &hosts.rrset) ||
+	    !put(query, SECTION_AUTHORITY, place, &hosts.rrset, query->parts)) {
 		return;
 	}
-	const uint16_t begin = query->msg->size;
-	if (!put(query, SECTION_AUTHORITY, place, &ns, query->parts)) {
-		return;
+	query->hosts = hosts;
+	if (query->parts & PUT_SIGS) {
+		put_delegation_signer(query, cut, place);
 	}
-	rrset_t ds;
-	if ((cut.tag & NODE_DS) && (query->parts & PUT_SIGS) && /* RFC 4035, section 3.1.4 */
-	    rrset_find(query->base, cut.ref, KNOT_RRTYPE_DS, &ds) &&
-	    !put(query, SECTION_AUTHORITY, place, &ds, query->parts)) {
-		return;
-	}
-	put_additional(query, cut.ref, &ns, begin, place->prefix_len > 0 ? 0 : place->len);
 }
 
 /*! Puts the data of a node that is not an alias (for this question). */
@@ -373,14 +448,20 @@ static void put_data(query_t *query, qp_leaf_t node)
 		found = rrset_find(query->base, node.ref, qtype, &rrset);
 	}
 	if (!found) {
-		deny(query, ANSWER_NODATA);
+		deny_type(query, node);
 		return;
 	}
 
 	query->result.outcome = ANSWER_HIT;
 	const uint16_t begin = query->msg->size;
-	if (put(query, SECTION_ANSWER, &query->at.place, &rrset, parts) && (parts & PUT_DATA) && has_hosts(rrset.type)) {
-		put_additional(query, node.ref, &rrset, begin, 0);
+	if (!put(query, SECTION_ANSWER, &query->at.place, &rrset, parts)) {
+		return;
+	}
+	if ((parts & PUT_DATA) && has_hosts(rrset.type)) {
+		query->hosts = (hosts_t) { rrset, node.ref, query->at.place.pos, begin, 0 };
+	}
+	if (query->at.is_expanded && (query->parts & PUT_SIGS)) {
+		note_proof(query, denial_expansion(proofs_of(query, query->snapshot), &query->at));
 	}
 }
 
@@ -449,7 +530,10 @@ static bool may_step(query_t *query)
 static void note_step(query_t *query, qp_leaf_t node, uint16_t target)
 {
 	alias_chain_t *chain = query->chain;
-	chain->step[chain->steps++] = (alias_step_t) { query->snapshot, node.ref, query->at.place.pos, target };
+	const lookup_t *at = &query->at;
+	chain->step[chain->steps++] = (alias_step_t) {
+		query->snapshot, node.ref, at->place.pos, target, at->is_expanded ? at->encloser_len : 0,
+	};
 }
 
 static bool follow_cname(query_t *query, qp_leaf_t node)
@@ -459,7 +543,7 @@ static bool follow_cname(query_t *query, qp_leaf_t node)
 		return false;
 	}
 	if (!rrset_find(query->base, node.ref, KNOT_RRTYPE_CNAME, &cname)) {
-		deny(query, ANSWER_NODATA);
+		deny_type(query, node);
 		return false;
 	}
 
@@ -499,7 +583,7 @@ static bool follow_dname(query_t *query, qp_leaf_t node)
 		return false;
 	}
 	if (!rrset_find(query->base, node.ref, KNOT_RRTYPE_DNAME, &dname)) {
-		deny(query, ANSWER_NXDOMAIN);
+		deny_name(query);
 		return false;
 	}
 
@@ -568,8 +652,9 @@ static bool answer_missing(query_t *query)
 
 	qp_leaf_t source;
 	if (find_source(query->snapshot, at->name + at->len - at->encloser_len, at->encloser_len, &source)) {
+		at->is_expanded = true;
 		if (source.ref == 0) {
-			deny(query, ANSWER_NODATA);
+			deny_type(query, source);
 			return false;
 		}
 		at->place.shared = at->encloser_len;
@@ -580,7 +665,7 @@ static bool answer_missing(query_t *query)
 	if (encloser.tag & NODE_DNAME) {
 		return follow_dname(query, encloser);
 	}
-	deny(query, ANSWER_NXDOMAIN);
+	deny_name(query);
 	return false;
 }
 
@@ -590,6 +675,7 @@ static bool answer_name(query_t *query)
 	lookup_t *at = &query->at;
 	make_key(query->snapshot, at->name, at->len, &at->key);
 	qp_find(&query->snapshot->names, &at->key, &at->path);
+	at->is_expanded = false;
 
 	const qp_leaf_t *cut = find_cut(&at->path);
 	if (cut != NULL) {
@@ -602,7 +688,7 @@ static bool answer_name(query_t *query)
 		return answer_node(query, at->path.match);
 	}
 	if (at->path.enclosed == at->key.labels) {
-		deny(query, ANSWER_NODATA); /* an empty non-terminal */
+		deny_type(query, at->path.match); /* an empty non-terminal */
 		return false;
 	}
 	return answer_missing(query);
@@ -617,14 +703,39 @@ static void query_begin(query_t *query, const snapshot_t *snapshot, const questi
 	query->msg = msg;
 	query->base = snapshot->names.base;
 	query->parts = question->dnssec && snapshot->is_signed ? PUT_DATA | PUT_SIGS : PUT_DATA;
-	query->result = (answer_result_t) { .rcode = KNOT_RCODE_NOERROR };
+	query->result = (answer_result_t) { .rcode = KNOT_RCODE_NOERROR, .ede = KNOT_EDNS_EDE_NONE };
 	query->chain = chain;
+	query->hosts.rrset.count = 0;
+	query->denial.msg = msg;
+	query->denial.is_costly = false;
+	query->denial.count = 0;
+}
+
+/*! Two names have the same hash: the zone cannot deny one of them, and is not to say so half (RFC 5155, section 7.2.9). */
+static void fail(query_t *query)
+{
+	message_t *msg = query->msg;
+	msg->size = msg->qname_end + MESSAGE_QUESTION;
+	memset(msg->count, 0, sizeof(msg->count));
+	query->result.rcode = KNOT_RCODE_SERVFAIL;
+	query->result.truncated = false;
 }
 
 static answer_result_t query_answer(query_t *query)
 {
 	while (answer_name(query)) { }
 
+	prove_aliases(query);
+	if (query->result.outcome == ANSWER_COLLISION) {
+		fail(query);
+		return query->result;
+	}
+	if (query->hosts.rrset.count > 0 && !query->result.truncated) {
+		put_additional(query);
+	}
+	if (query->denial.is_costly) {
+		query->result.ede = KNOT_EDNS_EDE_NSEC3_ITERS;
+	}
 	query->result.authoritative = query->result.outcome != ANSWER_REFERRAL || query->chain->steps > 0;
 	return query->result;
 }

@@ -13,7 +13,7 @@
  * DO), 8482 (ANY: one RRset), 9471 (all in-domain glue or TC). No NS in positive answers. Each CNAME once; a loop ends
  * with what was found.
  *
- * Denial of existence is denial.h's business; until it is there, negative answers of signed zones carry the signed SOA only.
+ * Proofs of what is denied, and of what wildcards stand in for, are denial.h's business; those of all aliases come with the last zone's.
  */
 #pragma once
 
@@ -39,6 +39,7 @@ typedef enum {
 	ANSWER_ALIAS,             /*!< NOERROR, aliases written; the last target is the chain's, outside this zone. */
 	ANSWER_LOOP,              /*!< NOERROR, aliases written; they lead back, or there are more than ANSWER_CHAIN_MAX. */
 	ANSWER_OVERFLOW,          /*!< YXDOMAIN: a DNAME makes a name longer than 255 octets (RFC 6672, section 2.2). */
+	ANSWER_COLLISION,         /*!< SERVFAIL, nothing written: two names have the same NSEC3 hash (RFC 5155, section 7.2.9). */
 } answer_t;
 
 /*! An alias that was followed. */
@@ -47,6 +48,7 @@ typedef struct {
 	arena_ref_t ref;          /*!< Its node there. */
 	uint16_t owner;           /*!< Place of the alias' owner in the message. */
 	uint16_t target;          /*!< Place of the target in RDATA of the kept record. */
+	uint8_t encloser_len;     /*!< Octets of the owner's closest encloser, if the alias came from a wildcard; else 0. */
 } alias_step_t;
 
 /*! The aliases in an answer, and the name that they have led to so far; it has no sense before the first of them. */
@@ -64,6 +66,7 @@ typedef struct {
 	uint8_t rcode;            /*!< For the header. */
 	bool authoritative;       /*!< AA: decided by the first owner, before aliases are followed. */
 	bool truncated;           /*!< TC. What was written whole stays; knotd does so too. */
+	int ede;                  /*!< Extended DNS Error (RFC 8914), or KNOT_EDNS_EDE_NONE. */
 } answer_result_t;
 
 /*!

@@ -28,6 +28,8 @@ typedef enum { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTIONS }
 
 /*! Octets before the question (RFC 1035, section 4.1.1). */
 #define MESSAGE_HEADER  12
+/*! Octets of the question after its name. */
+#define MESSAGE_QUESTION 4
 /*! Farthest place that a compression pointer can name (RFC 1035, section 4.1.4). */
 #define MESSAGE_REACH   0x3FFF
 /*! Octets of a message at most: positions are 16 bits. */
