@@ -19,7 +19,9 @@
 #include "secondary/access.h"
 #include "secondary/address.h"
 #include "secondary/answer.h"
+#include "secondary/chase.h"
 #include "secondary/rcu.h"
+#include "secondary/settings.h"
 #include "secondary/worker.h"
 
 /*!
@@ -197,12 +199,31 @@ static knotd_state_t complete(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 	return KNOTD_STATE_FINAL;
 }
 
-/*!
- * Answers from a version of the zone.
- *
- * An alias that leaves the zone is answered with what the zone has; the resolver takes it from there.
- */
-static knotd_state_t answer_from(const snapshot_t *snapshot, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+/*! Has knotd a zone of its own by this name? One of ours, which has a section too, the directory has found before. */
+static bool is_knotds(const uint8_t *apex, size_t len, void *ctx)
+{
+	(void)len;
+	return settings_zone_section(ctx, apex);
+}
+
+/*! Follows aliases that leave the zone. What is in none of ours is left to whoever asks. */
+static void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
+                           const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result,
+                           knotd_qdata_t *qdata)
+{
+	switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
+	case CHASE_DONE:
+	case CHASE_OUTSIDE:
+		break;
+	case CHASE_UNSERVED:
+		qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
+		break;
+	}
+}
+
+/*! Answers from a version of the zone. */
+static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
+                                 knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const knot_pkt_t *query = qdata->query;
 	const question_t question = {
@@ -212,8 +233,11 @@ static knotd_state_t answer_from(const snapshot_t *snapshot, knot_pkt_t *pkt, kn
 		.dnssec = knot_pkt_has_dnssec(query),
 	};
 	message_t msg = message_begin(pkt);
-	alias_chain_t target;
-	const answer_result_t result = answer(snapshot, &question, &msg, &target);
+	alias_chain_t chain;
+	answer_result_t result = answer(snapshot, &question, &msg, &chain);
+	if (chase_is_due(&result, &chain)) {
+		follow_aliases(instance, zone, snapshot, &question, &msg, &chain, &result, qdata);
+	}
 	message_end(&msg, &result, pkt, qdata);
 
 	if (msg.count[SECTION_ANSWER] == 0 && msg.count[SECTION_AUTHORITY] > 0) {
@@ -236,7 +260,7 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
 	if (snapshot == NULL) {
 		return fail_unserved(zone, qdata);
 	}
-	return answer_from(snapshot, pkt, qdata);
+	return answer_from(instance, zone, snapshot, pkt, qdata);
 }
 
 /*! \name NOTIFY (RFC 1996) */

@@ -24,6 +24,7 @@
 #include <uv.h>
 
 #include "secondary/address.h"
+#include "secondary/directory.h"
 #include "secondary/exchange.h"
 #include "secondary/report.h"
 #include "secondary/transfer_in.h"
@@ -864,6 +865,9 @@ static void agent_open(agent_t *agent)
 	uv_timer_init(&worker.loop, &agent->timer);
 	agent->timer.data = agent;
 	LIST_INSERT_HEAD(&worker.agents, agent, entry);
+	if (directory_add(agent->zone) != KNOT_EOK) {
+		report(agent->zone, LOG_WARNING, "aliases of other zones into this one are not followed (%s)", knot_strerror(KNOT_ENOMEM));
+	}
 }
 
 static void on_agent_closed(uv_handle_t *handle)
@@ -880,6 +884,7 @@ static void agent_close(agent_t *agent)
 	refresh_free(agent->refresh);
 	agent->refresh = NULL;
 	agent->open = false;
+	directory_remove(agent->zone);
 	LIST_REMOVE(agent, entry);
 	uv_close((uv_handle_t *)&agent->timer, on_agent_closed);
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Following aliases from zone to zone.
+ *
+ * answer() ends where an alias leaves its zone. If the target is in another zone of ours, of whatever instance, the answer goes
+ * on from there, as NSD does: the aliases of both zones in one answer section, the response code and what denies or refers from
+ * the last zone, AA by the first owner. Each zone is borrowed once, so that an answer which comes back to a zone sees the version
+ * that it has seen before. Each alias is followed once, ANSWER_CHAIN_MAX in all; a zone without a version ends the chain.
+ *
+ * A target below a zone cut is looked for too, since the zone below it may be ours. What knotd serves itself is not: such a
+ * zone, where it is closer to the target, makes the target one outside our zones.
+ *
+ * Threads: any. RCU: inside a read section. Nothing allocates or blocks.
+ */
+#pragma once
+
+#include "secondary/answer.h"
+#include "secondary/zone.h"
+
+/*! How a chase ended. */
+typedef enum {
+	CHASE_DONE,               /*!< The answer is as complete as it gets. */
+	CHASE_OUTSIDE,            /*!< The target is in no zone of ours: the chain's. */
+	CHASE_UNSERVED,           /*!< It is in a zone of ours that has no version now. */
+} chase_t;
+
+/*! \brief Is the zone \a apex (in full, \a len octets, lower case) one that the host serves itself? */
+typedef bool (*chase_is_host_t)(const uint8_t *apex, size_t len, void *ctx);
+
+/*!
+ * \brief Goes on after answer().
+ *
+ * \param zone      That was answered from, and \a snapshot its version.
+ * \param chain     As answer() left it.
+ * \param is_host   Asked about names between a target and the apex of the zone found for it.
+ * \param result    As answer() returned it; gets that of the whole. Response code and truncation are to be sent as they are.
+ * RCU: \a snapshot and all zones are borrowed.
+ */
+chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *question, message_t *msg,
+              alias_chain_t *chain, chase_is_host_t is_host, void *ctx, answer_result_t *result);
+
+/*! \brief Can an answer that ended so go on in another zone? */
+static inline bool chase_is_due(const answer_result_t *result, const alias_chain_t *chain)
+{
+	return result->outcome == ANSWER_ALIAS || (result->outcome == ANSWER_REFERRAL && chain->steps > 0);
+}

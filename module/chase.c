@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Following aliases from zone to zone (chase.h).
+ */
+#include "secondary/chase.h"
+
+#include <libknot/descriptor.h>
+
+#include "secondary/directory.h"
+
+/*! The zones of one answer; each alias leads to one more at most. */
+typedef struct {
+	unsigned count;
+	struct {
+		const zone_t *zone;
+		const snapshot_t *snapshot;
+	} at[ANSWER_CHAIN_MAX + 1];
+} visited_t;
+
+/*! The version of the zone that this answer has seen, or now sees; NULL: it has none. */
+static const snapshot_t *borrow_once(visited_t *visited, const zone_t *zone)
+{
+	for (unsigned i = 0; i < visited->count; i++) {
+		if (visited->at[i].zone == zone) {
+			return visited->at[i].snapshot;
+		}
+	}
+	const snapshot_t *snapshot = zone_borrow(zone);
+	if (snapshot == NULL || visited->count > ANSWER_CHAIN_MAX) {
+		return NULL;
+	}
+	visited->at[visited->count].zone = zone;
+	visited->at[visited->count++].snapshot = snapshot;
+	return snapshot;
+}
+
+/*! Does the host have a zone that is closer to the target than \a zone? */
+static bool is_hosts(const alias_chain_t *chain, const zone_t *zone, bool above, chase_is_host_t is_host, void *ctx)
+{
+	size_t pos = above ? 1 + chain->name[0] : 0;
+	for (; (size_t)(chain->len - pos) > zone->name_len; pos += 1 + chain->name[pos]) {
+		if (is_host(chain->name + pos, chain->len - pos, ctx)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Our zone that has the chain's target, or NULL. */
+static const zone_t *find_next(const alias_chain_t *chain, uint16_t qtype, chase_is_host_t is_host, void *ctx)
+{
+	const bool above = qtype == KNOT_RRTYPE_DS;
+	const zone_t *zone = directory_find(chain->name, chain->len, above);
+	return zone != NULL && !is_hosts(chain, zone, above, is_host, ctx) ? zone : NULL;
+}
+
+/*! Takes back what an answer has after its last alias. */
+static void rewind_message(const alias_chain_t *chain, message_t *msg)
+{
+	msg->size = chain->end;
+	msg->count[SECTION_AUTHORITY] = 0;
+	msg->count[SECTION_ADDITIONAL] = 0;
+}
+
+chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *question, message_t *msg,
+              alias_chain_t *chain, chase_is_host_t is_host, void *ctx, answer_result_t *result)
+{
+	assert(rcu_read_ongoing());
+
+	visited_t visited; /* set as far as it is counted */
+	visited.count = 1;
+	visited.at[0].zone = zone;
+	visited.at[0].snapshot = snapshot;
+
+	/* Signed aliases of a wildcard come with proofs, which have to stay: the resolver asks on by itself. */
+	while (chase_is_due(result, chain) && (result->outcome == ANSWER_REFERRAL || msg->count[SECTION_AUTHORITY] == 0)) {
+		const zone_t *next = find_next(chain, question->qtype, is_host, ctx);
+		if (result->outcome == ANSWER_REFERRAL && (next == NULL || next->name_len <= zone->name_len)) {
+			break;
+		}
+		if (next == NULL) {
+			return CHASE_OUTSIDE;
+		}
+		const snapshot_t *further = borrow_once(&visited, next);
+		if (further == NULL) {
+			return CHASE_UNSERVED;
+		}
+		zone = next;
+		rewind_message(chain, msg);
+		*result = answer_continue(further, question, msg, chain);
+	}
+	return CHASE_DONE;
+}
