@@ -56,7 +56,7 @@ static const zone_t *find_next(const alias_chain_t *chain, uint16_t qtype, chase
 	return zone != NULL && !is_hosts(chain, zone, above, is_host, ctx) ? zone : NULL;
 }
 
-/*! Takes back what an answer has after its last alias. */
+/*! Takes back what an answer has after its last alias: proofs about earlier ones too, which answer_continue() gives again. */
 static void rewind_message(const alias_chain_t *chain, message_t *msg)
 {
 	msg->size = chain->end;
@@ -74,8 +74,7 @@ chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *
 	visited.at[0].zone = zone;
 	visited.at[0].snapshot = snapshot;
 
-	/* Signed aliases of a wildcard come with proofs, which have to stay: the resolver asks on by itself. */
-	while (chase_is_due(result, chain) && (result->outcome == ANSWER_REFERRAL || msg->count[SECTION_AUTHORITY] == 0)) {
+	while (chase_is_due(result, chain)) {
 		const zone_t *next = find_next(chain, question->qtype, is_host, ctx);
 		if (result->outcome == ANSWER_REFERRAL && (next == NULL || next->name_len <= zone->name_len)) {
 			break;
