@@ -146,9 +146,10 @@ servers_prepare()
 	config_secondary >"$DIR/secondary/knot.conf"
 }
 
+# A server dies with this script, should it be killed.
 server_start()
 {
-	knotd -c "$DIR/$1/knot.conf" </dev/null >"$DIR/$1/log" 2>&1 &
+	setpriv --pdeathsig KILL knotd -c "$DIR/$1/knot.conf" </dev/null >"$DIR/$1/log" 2>&1 &
 	PIDS+=($!)
 }
 
