@@ -9,6 +9,7 @@
  */
 #include "secondary/settings.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@
 #define S_ZONES           "\x05""zones"
 #define S_ZONES_FILE      "\x0A""zones-file"
 #define S_TRANSFER_FROM   "\x0D""transfer-from"
+#define S_NOTIFY          "\x06""notify"
 #define S_REFRESH_JITTER  "\x0E""refresh-jitter"
 #define S_RETRY_JITTER    "\x0C""retry-jitter"
 #define S_REFRESH_MIN     "\x14""refresh-min-interval"
@@ -90,6 +92,7 @@ const yp_item_t settings_items[] = {
 	{ S_ZONES,          YP_TDNAME, YP_VNONE, YP_FMULTI },
 	{ S_ZONES_FILE,     YP_TSTR,   YP_VNONE, YP_FMULTI },
 	{ S_TRANSFER_FROM,  YP_TREF,   YP_VREF = { C_REMOTE, C_REMOTES }, YP_FMULTI, { knotd_conf_check_ref } },
+	{ S_NOTIFY,         YP_TREF,   YP_VREF = { C_REMOTE, C_REMOTES }, YP_FMULTI, { knotd_conf_check_ref } },
 	{ S_REFRESH_JITTER, YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 5, YP_STIME } },
 	{ S_RETRY_JITTER,   YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 2, YP_STIME } },
 	{ S_REFRESH_MIN,    YP_TINT,   YP_VINT = { 2, UINT32_MAX, 2, YP_STIME } },
@@ -326,13 +329,15 @@ int settings_check(knotd_conf_check_args_t *args)
 
 /* -- the stanza ------------------------------------------------------------------------------------------------------- */
 
-/*! Primaries as they are found; too many are counted, not kept. */
+/*! Primaries, or targets of NOTIFY, as they are found; too many are counted, not kept. */
 typedef struct {
 	knotd_mod_t *mod;
 	unsigned count;
 	unsigned ignored;
 	primary_t primary[STANZA_PRIMARIES_MAX];
 } primaries_t;
+
+static_assert(STANZA_TARGETS_MAX == STANZA_PRIMARIES_MAX, "one type for both lists");
 
 static knotd_conf_t conf_id(const knotd_conf_val_t *val)
 {
@@ -427,17 +432,18 @@ static void primaries_clear(primaries_t *list)
 	}
 }
 
-static int primaries_read(primaries_t *list)
+static int primaries_read(primaries_t *list, const yp_name_t *item)
 {
-	knotd_conf_t refs = knotd_conf_mod(list->mod, S_TRANSFER_FROM);
+	knotd_conf_t refs = knotd_conf_mod(list->mod, item);
 	int ret = KNOT_EOK;
 	for (size_t i = 0; i < refs.count && ret == KNOT_EOK; i++) {
 		knotd_conf_t ref = conf_id(&refs.multi[i]);
 		ret = primaries_add_ref(list, &ref);
 	}
 	knotd_conf_free(&refs);
-	if (ret == KNOT_EOK && list->count == 0) {
-		ret = KNOT_ENOENT;
+	if (list->ignored > 0) {
+		knotd_mod_log(list->mod, LOG_WARNING, "item '%s', %u addresses beyond the first %u are ignored", &item[1],
+		              list->ignored, STANZA_PRIMARIES_MAX);
 	}
 	return ret;
 }
@@ -466,19 +472,20 @@ static void stanza_read(knotd_mod_t *mod, stanza_t *stanza)
 
 int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
 {
-	primaries_t list = { .mod = mod };
-	int ret = primaries_read(&list);
-	stanza_t *stanza = ret == KNOT_EOK ? stanza_new(list.count) : NULL;
+	primaries_t primaries = { .mod = mod }, targets = { .mod = mod };
+	int ret = primaries_read(&primaries, S_TRANSFER_FROM);
+	if (ret == KNOT_EOK) {
+		ret = primaries.count > 0 ? primaries_read(&targets, S_NOTIFY) : KNOT_ENOENT;
+	}
+	stanza_t *stanza = ret == KNOT_EOK ? stanza_new(primaries.count, targets.count) : NULL;
 	if (stanza == NULL) {
-		primaries_clear(&list);
+		primaries_clear(&primaries);
+		primaries_clear(&targets);
 		return ret == KNOT_EOK ? KNOT_ENOMEM : ret;
 	}
-	if (list.ignored > 0) {
-		knotd_mod_log(mod, LOG_WARNING, "item 'transfer-from', %u addresses beyond the first %u are ignored",
-		              list.ignored, STANZA_PRIMARIES_MAX);
-	}
 
-	memcpy(stanza->primary, list.primary, list.count * sizeof(list.primary[0]));
+	memcpy(stanza->primary, primaries.primary, primaries.count * sizeof(primary_t));
+	memcpy(stanza->target, targets.primary, targets.count * sizeof(primary_t));
 	stanza_read(mod, stanza);
 	*ret_stanza = stanza_intern(stanza);
 	return KNOT_EOK;

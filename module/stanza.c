@@ -26,18 +26,23 @@ static void stanza_free(stanza_t *stanza)
 	for (unsigned i = 0; i < stanza->primary_count; i++) {
 		knot_tsig_key_deinit(&stanza->primary[i].key); /* Wipes the secret. */
 	}
+	for (unsigned i = 0; i < stanza->target_count; i++) {
+		knot_tsig_key_deinit(&stanza->target[i].key);
+	}
 	free(stanza);
 }
 
-stanza_t *stanza_new(unsigned primaries)
+stanza_t *stanza_new(unsigned primaries, unsigned targets)
 {
-	assert(primaries <= STANZA_PRIMARIES_MAX);
-	stanza_t *stanza = calloc(1, sizeof(*stanza) + primaries * sizeof(primary_t));
+	assert(primaries <= STANZA_PRIMARIES_MAX && targets <= STANZA_TARGETS_MAX);
+	stanza_t *stanza = calloc(1, sizeof(*stanza) + (primaries + targets) * sizeof(primary_t));
 	if (stanza == NULL) {
 		return NULL;
 	}
 	stanza->refs = 1;
 	stanza->primary_count = primaries;
+	stanza->target_count = targets;
+	stanza->target = stanza->primary + primaries;
 	return stanza;
 }
 
@@ -64,17 +69,32 @@ static bool primary_equal(const primary_t *a, const primary_t *b)
 	return address_equal(&a->addr, &b->addr) && via_equal(&a->via, &b->via) && key_equal(&a->key, &b->key);
 }
 
-bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b)
+static bool list_equal(const primary_t *a, unsigned a_count, const primary_t *b, unsigned b_count)
 {
-	if (a->primary_count != b->primary_count) {
+	if (a_count != b_count) {
 		return false;
 	}
-	for (unsigned i = 0; i < a->primary_count; i++) {
-		if (!primary_equal(&a->primary[i], &b->primary[i])) {
+	for (unsigned i = 0; i < a_count; i++) {
+		if (!primary_equal(&a[i], &b[i])) {
 			return false;
 		}
 	}
 	return true;
+}
+
+bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b)
+{
+	return list_equal(a->primary, a->primary_count, b->primary, b->primary_count);
+}
+
+const primary_t *stanza_target_find(const stanza_t *stanza, const primary_t *target)
+{
+	for (unsigned i = 0; i < stanza->target_count; i++) {
+		if (primary_equal(&stanza->target[i], target)) {
+			return &stanza->target[i];
+		}
+	}
+	return NULL;
 }
 
 static bool clamp_equal(clamp_t a, clamp_t b)
@@ -88,7 +108,8 @@ static bool stanza_equal(const stanza_t *a, const stanza_t *b)
 	       clamp_equal(a->refresh, b->refresh) && clamp_equal(a->retry, b->retry) &&
 	       clamp_equal(a->expire, b->expire) && a->zone_max_size == b->zone_max_size &&
 	       a->transfer_timeout_ms == b->transfer_timeout_ms &&
-	       a->transfer_idle_timeout_ms == b->transfer_idle_timeout_ms && stanza_primaries_equal(a, b);
+	       a->transfer_idle_timeout_ms == b->transfer_idle_timeout_ms && stanza_primaries_equal(a, b) &&
+	       list_equal(a->target, a->target_count, b->target, b->target_count);
 }
 
 /*! The interned stanza that equals \a stanza, or NULL. */

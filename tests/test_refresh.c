@@ -138,7 +138,7 @@ static stanza_t *stanza(char letter)
 		ck_assert_uint_lt(++i, sizeof(settings) / sizeof(settings[0]));
 	}
 	unsigned count = strlen(settings[i].primaries);
-	stanza_t *made = stanza_new(count);
+	stanza_t *made = stanza_new(count, 0);
 	made->refresh_jitter_ms = settings[i].refresh_jitter;
 	made->retry_jitter_ms = settings[i].retry_jitter;
 	made->refresh = settings[i].refresh;

@@ -21,10 +21,10 @@ static struct sockaddr_storage v4(const char *text, unsigned port)
 	return addr;
 }
 
-/*! Two primaries, the first with a key and a source address. */
+/*! Two primaries and two targets, the first of each with a key, and a source address. */
 static stanza_t *sample(void)
 {
-	stanza_t *stanza = stanza_new(2);
+	stanza_t *stanza = stanza_new(2, 2);
 	ck_assert_ptr_nonnull(stanza);
 	stanza->refresh_jitter_ms = 5000;
 	stanza->retry_jitter_ms = 2000;
@@ -33,6 +33,9 @@ static stanza_t *sample(void)
 	stanza->primary[0].via = v4("192.0.2.9", 0);
 	ck_assert_int_eq(knot_tsig_key_init(&stanza->primary[0].key, "hmac-sha256", "key.", "c2VjcmV0"), 0);
 	stanza->primary[1].addr = v4("192.0.2.2", 53);
+	stanza->target[0].addr = v4("192.0.2.3", 53);
+	ck_assert_int_eq(knot_tsig_key_init(&stanza->target[0].key, "hmac-sha256", "key.", "c2VjcmV0"), 0);
+	stanza->target[1].addr = v4("192.0.2.3", 5353);
 	return stanza;
 }
 
@@ -63,6 +66,9 @@ static void key_algorithm(stanza_t *s) { key_replace(s, "hmac-sha512", "key.", "
 static void key_secret(stanza_t *s) { key_replace(s, "hmac-sha256", "key.", "c2VjcmV1"); }
 static void key_length(stanza_t *s) { key_replace(s, "hmac-sha256", "key.", "c2VjcmV0cw=="); }
 static void fewer(stanza_t *s) { s->primary_count--; }
+static void target_address(stanza_t *s) { s->target[1].addr = v4("192.0.2.4", 5353); }
+static void target_key_none(stanza_t *s) { knot_tsig_key_deinit(&s->target[0].key); }
+static void target_fewer(stanza_t *s) { s->target_count--; }
 
 static const struct {
 	void (*change)(stanza_t *stanza);
@@ -72,6 +78,7 @@ static const struct {
 	{ refresh_jitter, false, true }, { retry_jitter, false, true }, { refresh_min, false, true },
 	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true },
 	{ timeout, false, true }, { idle_timeout, false, true },
+	{ target_address, false, true }, { target_key_none, false, true }, { target_fewer, false, true },
 	{ address, false, false }, { port, false, false }, { via, false, false }, { via_none, false, false },
 	{ key_none, false, false }, { key_name, false, false }, { key_algorithm, false, false },
 	{ key_secret, false, false }, { key_length, false, false }, { fewer, false, false },
@@ -113,11 +120,25 @@ START_TEST(test_holds)
 }
 END_TEST
 
+START_TEST(test_target_find)
+{
+	stanza_t *a = stanza_intern(sample());
+	stanza_t *b = sample();
+	target_key_none(b);
+	ck_assert_ptr_null(stanza_target_find(b, &a->target[0]));
+	ck_assert_ptr_eq(stanza_target_find(b, &a->target[1]), &b->target[1]);
+	ck_assert_ptr_null(stanza_target_find(b, &a->primary[0]));
+	stanza_release(a);
+	stanza_release(b);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("stanza");
 	tcase_add_loop_test(tcase, test_equal, 0, sizeof(changes) / sizeof(changes[0]));
 	tcase_add_test(tcase, test_holds);
+	tcase_add_test(tcase, test_target_find);
 
 	Suite *suite = suite_create("stanza");
 	suite_add_tcase(suite, tcase);

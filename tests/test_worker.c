@@ -456,7 +456,7 @@ static char place;
 
 static stanza_t *stanza(unsigned count, const unsigned ports[])
 {
-	stanza_t *made = stanza_new(count);
+	stanza_t *made = stanza_new(count, 0);
 	made->refresh = made->retry = made->expire = (clamp_t) { 1, UINT32_MAX };
 	made->transfer_timeout_ms = 60000;
 	made->transfer_idle_timeout_ms = 20000;

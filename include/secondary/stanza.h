@@ -18,8 +18,10 @@
 
 /*! Primary addresses of a stanza at most: each is tried in turn, and a check that goes through more helps nobody. */
 #define STANZA_PRIMARIES_MAX 64
+/*! Addresses that are told of new versions at most: each costs a datagram for each version of each zone, and memory until it has answered. */
+#define STANZA_TARGETS_MAX   64
 
-/*! One address of a `remote`, in the order in which they are tried. */
+/*! One address of a `remote`: of a primary, in the order in which they are tried, or one that NOTIFY goes to. */
 typedef struct {
 	struct sockaddr_storage addr;     /*!< With port. */
 	struct sockaddr_storage via;      /*!< Local address of the same family; ss_family AF_UNSPEC: any. */
@@ -40,15 +42,17 @@ typedef struct stanza {
 	uint32_t transfer_timeout_ms;     /*!< Whole transfer. */
 	uint32_t transfer_idle_timeout_ms; /*!< Without progress. */
 	unsigned primary_count;
+	unsigned target_count;
+	primary_t *target;                /*!< Who is told of new versions; they stand behind the primaries. */
 	primary_t primary[];
 } stanza_t;
 
 /*!
- * \brief A zeroed stanza with room for \a primaries, held once; not shared yet, to be filled by its maker.
+ * \brief A zeroed stanza with room for \a primaries and \a targets, held once; not shared yet, to be filled by its maker.
  *
  * Own, or NULL (no memory): stanza_intern() takes it, stanza_release() gives it up. Keys that are put in become the stanza's.
  */
-stanza_t *stanza_new(unsigned primaries);
+stanza_t *stanza_new(unsigned primaries, unsigned targets);
 
 /*!
  * \brief Takes \a stanza and returns the one with equal content that is known already, or \a stanza itself, held once.
@@ -59,6 +63,9 @@ stanza_t *stanza_intern(stanza_t *stanza);
 
 /*! \brief Do both have the same primaries (addresses, via, keys) in the same order? Then work that was begun with one may go on. */
 bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b);
+
+/*! \brief The target of \a stanza that equals \a target (address, via, key), or NULL. Borrow: from the stanza. */
+const primary_t *stanza_target_find(const stanza_t *stanza, const primary_t *target);
 
 /*! \brief Counts one more holder. */
 stanza_t *stanza_hold(stanza_t *stanza);
