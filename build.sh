@@ -153,7 +153,8 @@ module_verify()
 build()
 {
 	knot_check
-	build_in build || die "the build failed"
+	# Assertions are for the builds that the tests add.
+	build_in build -Db_ndebug=true || die "the build failed"
 	[[ -e build/secondary.so ]] || die "the build left no build/secondary.so"
 	module_verify
 }
