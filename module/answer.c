@@ -614,11 +614,17 @@ static bool follow_dname(query_t *query, qp_leaf_t node)
 	return follow(query, section_rdata(query->msg, begin));
 }
 
-/*! Is an alias followed for this question, or is it the answer itself? */
-static inline bool is_chased(uint16_t qtype)
+/*!
+ * \brief Is an alias followed for this question, or is it the answer itself?
+ *
+ * NSEC may stand beside an alias, but not in a zone with NSEC3: there a denial would contradict itself, because the proof
+ * has the alias' bit (RFC 6840, section 4.3; knotd and BIND do so, NSD follows).
+ */
+static inline bool is_chased(const query_t *query)
 {
-	return qtype != KNOT_RRTYPE_CNAME && qtype != KNOT_RRTYPE_ANY &&
-	       qtype != KNOT_RRTYPE_RRSIG && qtype != KNOT_RRTYPE_NSEC;
+	const uint16_t qtype = query->question->qtype;
+	return qtype != KNOT_RRTYPE_CNAME && qtype != KNOT_RRTYPE_ANY && qtype != KNOT_RRTYPE_RRSIG &&
+	       (qtype != KNOT_RRTYPE_NSEC || query->snapshot->chain.param != NULL);
 }
 
 /* ---- Names ---- */
@@ -637,7 +643,7 @@ static bool answer_node(query_t *query, qp_leaf_t node)
 		refer(query, node, &place);
 		return false;
 	}
-	if ((node.tag & NODE_CNAME) && is_chased(qtype)) {
+	if ((node.tag & NODE_CNAME) && is_chased(query)) {
 		return follow_cname(query, node);
 	}
 	put_data(query, node);
