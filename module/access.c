@@ -18,14 +18,19 @@
 #define SECTION_KEY     "\x03""key"
 #define SECTION_REMOTE  "\x06""remote"
 #define SECTION_REMOTES "\x07""remotes"
+#define SECTION_SERVER  "\x06""server"
 #define ITEM_ACL        "\x03""acl"
 #define ITEM_ACTION     "\x06""action"
 #define ITEM_ADDRESS    "\x07""address"
 #define ITEM_ALGORITHM  "\x09""algorithm"
 #define ITEM_DENY       "\x04""deny"
+#define ITEM_AUTOMATIC  "\x0D""automatic-acl"
 #define ITEM_KEY        "\x03""key"
+#define ITEM_NOTIFY     "\x06""notify"
 #define ITEM_REMOTE     "\x06""remote"
 #define ITEM_SECRET     "\x06""secret"
+/* The module's own. */
+#define ITEM_TRANSFER   "\x0B""transfer-to"
 
 /*! Values of `acl.action` in that schema. */
 enum {
@@ -190,23 +195,69 @@ static void take_secret(request_t *request)
 	request->key.secret.size = secret.single.data_len;
 }
 
-/*! The zone's list: the first rule that is about this client and action decides. */
-static bool acl_allows(request_t *request, const zone_t *zone, access_action_t action)
+/*! The first rule of the list that is about this client and action decides. */
+static rule_t judge_list(const request_t *request, const knotd_conf_t *list, access_action_t action)
 {
-	CONF_AUTO acl = knotd_conf_zone(request->mod, ITEM_ACL, zone->name);
-	for (size_t i = 0; i < acl.count; i++) {
-		knotd_conf_t rule_id = conf_id(&acl.multi[i]);
-		switch (judge_rule(request, &rule_id, action)) {
-		case RULE_OTHER:
-			break;
-		case RULE_ALLOWS:
-			take_secret(request);
+	rule_t verdict = RULE_OTHER;
+	for (size_t i = 0; i < list->count && verdict == RULE_OTHER; i++) {
+		knotd_conf_t rule_id = conf_id(&list->multi[i]);
+		verdict = judge_rule(request, &rule_id, action);
+	}
+	return verdict;
+}
+
+/*! The zone's list. */
+static rule_t judge_acl(const request_t *request, const zone_t *zone, access_action_t action)
+{
+	CONF_AUTO list = knotd_conf_zone(request->mod, ITEM_ACL, zone->name);
+	return judge_list(request, &list, action);
+}
+
+/*! The stanza's list, whose clients may ask before they transfer. */
+static rule_t judge_transfer_to(const request_t *request, access_action_t action)
+{
+	if (action == ACCESS_NOTIFY) {
+		return RULE_OTHER;
+	}
+	CONF_AUTO list = knotd_conf_mod(request->mod, ITEM_TRANSFER);
+	return judge_list(request, &list, action);
+}
+
+/*! Is the request one of this remote, or of one in this group, that has `automatic-acl` on? */
+static bool is_automatic(const request_t *request, const knotd_conf_val_t *id)
+{
+	knotd_conf_t self = conf_id(id);
+	CONF_AUTO member = knotd_conf(request->mod, SECTION_REMOTES, ITEM_REMOTE, &self);
+	for (size_t i = 0; i < (member.count > 0 ? member.count : 1); i++) {
+		knotd_conf_t remote = member.count > 0 ? conf_id(&member.multi[i]) : self;
+		CONF_AUTO automatic = knotd_conf(request->mod, SECTION_REMOTE, ITEM_AUTOMATIC, &remote);
+		if (automatic.single.boolean && remote_matches(request, &remote, false)) {
 			return true;
-		case RULE_DENIES:
-			return false;
 		}
 	}
 	return false;
+}
+
+static bool any_automatic(const request_t *request, const knotd_conf_t *refs)
+{
+	for (size_t i = 0; i < refs->count; i++) {
+		if (is_automatic(request, &refs->multi[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Those who are told of new versions, by us or by knotd's own item, may transfer them where the server says so. */
+static rule_t judge_automatic(const request_t *request, const zone_t *zone, access_action_t action)
+{
+	CONF_AUTO automatic = knotd_conf(request->mod, SECTION_SERVER, ITEM_AUTOMATIC, NULL);
+	if (action == ACCESS_NOTIFY || !automatic.single.boolean) {
+		return RULE_OTHER;
+	}
+	CONF_AUTO own = knotd_conf_mod(request->mod, ITEM_NOTIFY);
+	CONF_AUTO zones = knotd_conf_zone(request->mod, ITEM_NOTIFY, zone->name);
+	return any_automatic(request, &own) || any_automatic(request, &zones) ? RULE_ALLOWS : RULE_OTHER;
 }
 
 /*! One of the zone's primaries; one with a key is never believed without it. */
@@ -232,13 +283,29 @@ static bool primary_allows(request_t *request, const stanza_t *stanza)
 	return false;
 }
 
+/*! The lists, in order. A zone that knotd does not have would be given those of its default template. */
+static rule_t judge(const request_t *request, const instance_t *instance, const zone_t *zone, access_action_t action)
+{
+	rule_t verdict = judge_transfer_to(request, action);
+	if (verdict == RULE_OTHER && !instance->global) {
+		verdict = judge_automatic(request, zone, action);
+	}
+	if (verdict == RULE_OTHER && !instance->global) {
+		verdict = judge_acl(request, zone, action);
+	}
+	return verdict;
+}
+
 static bool is_allowed(request_t *request, const instance_t *instance, const zone_t *zone, access_action_t action)
 {
 	if (action == ACCESS_NOTIFY && primary_allows(request, instance->stanza)) {
 		return true;
 	}
-	/* A zone that knotd does not have would be given the list of its default template. */
-	return !instance->global && acl_allows(request, zone, action);
+	if (judge(request, instance, zone, action) != RULE_ALLOWS) {
+		return false;
+	}
+	take_secret(request);
+	return true;
 }
 
 static bool deny(knotd_qdata_t *qdata, uint16_t rcode, uint16_t rcode_tsig)

@@ -20,6 +20,7 @@
 #include "secondary/address.h"
 #include "secondary/answer.h"
 #include "secondary/chase.h"
+#include "secondary/outgoing.h"
 #include "secondary/rcu.h"
 #include "secondary/settings.h"
 #include "secondary/worker.h"
@@ -347,14 +348,29 @@ static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, kn
 
 /*! \name Transfers */
 
-/*! Nobody may transfer: denied as knotd denies those whom no rule allows, with the reason (RFC 8914). */
-static knotd_state_t refuse_transfer(knotd_qdata_t *qdata)
+/*! Denied as knotd denies those whom no rule allows, with the reason (RFC 8914). */
+static knotd_state_t refuse_transfer(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
+{
+	outgoing_log_refused(instance, zone, qdata);
+	if (qdata->rcode_tsig == KNOT_RCODE_BADKEY) {
+		qdata->rcode_ede = KNOT_EDNS_EDE_PROHIBITED;
+	}
+	return KNOTD_STATE_FAIL;
+}
+
+static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (qdata->type == KNOTD_QUERY_TYPE_AXFR && qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
 		return fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
 	}
-	qdata->rcode_tsig = KNOT_RCODE_BADKEY;
-	return fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_PROHIBITED);
+	if (!access_check(instance, zone, ACCESS_TRANSFER, qdata)) {
+		return refuse_transfer(instance, zone, qdata);
+	}
+	snapshot_t *snapshot = zone_borrow(zone);
+	if (snapshot == NULL) {
+		return fail_unserved(zone, qdata);
+	}
+	return outgoing_begin(instance, zone, snapshot, pkt, qdata);
 }
 
 /*! \name Which zone */
@@ -402,6 +418,9 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 		return state;
 	}
 	const instance_t *instance = knotd_mod_ctx(mod);
+	if (outgoing_is_under_way(qdata)) {
+		return outgoing_continue(instance, pkt, qdata);
+	}
 	zone_t *zone = find_zone(instance, qdata);
 	if (zone == NULL) {
 		return state;
@@ -418,7 +437,7 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 		return process_notify(instance, zone, pkt, qdata);
 	case KNOTD_QUERY_TYPE_AXFR:
 	case KNOTD_QUERY_TYPE_IXFR:
-		return refuse_transfer(qdata);
+		return process_transfer(instance, zone, pkt, qdata);
 	case KNOTD_QUERY_TYPE_UPDATE:
 		return fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
 	default:

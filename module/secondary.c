@@ -19,6 +19,7 @@
 #include "secondary/control.h"
 #include "secondary/dispatch.h"
 #include "secondary/instance.h"
+#include "secondary/outgoing.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
 #include "secondary/settings.h"
@@ -199,8 +200,8 @@ static void process_leave(void)
 /* -- knotd's callbacks ------------------------------------------------------------------------------------------------ */
 
 /*!
- * Registers the hook last: a plan keeps the steps of a module whose load() failed, so nothing may fail after it. Only then
- * the instance becomes the module's.
+ * Registers the hooks last: a plan keeps the steps of a module whose load() failed, so nothing may fail after them. Only then
+ * the instance becomes the module's; the hook of the end does not ask for it, so it comes first.
  */
 static int load_instance(knotd_mod_t *mod)
 {
@@ -210,7 +211,10 @@ static int load_instance(knotd_mod_t *mod)
 		return ret;
 	}
 	if (!instance_is_inert(instance)) {
-		ret = knotd_mod_hook(mod, KNOTD_STAGE_BEGIN, dispatch_begin);
+		ret = knotd_mod_hook(mod, KNOTD_STAGE_END, outgoing_end);
+		if (ret == KNOT_EOK) {
+			ret = knotd_mod_hook(mod, KNOTD_STAGE_BEGIN, dispatch_begin);
+		}
 	}
 	if (ret != KNOT_EOK) {
 		instance_free(instance);

@@ -25,6 +25,7 @@
 #define S_ZONES           "\x05""zones"
 #define S_ZONES_FILE      "\x0A""zones-file"
 #define S_TRANSFER_FROM   "\x0D""transfer-from"
+#define S_TRANSFER_TO     "\x0B""transfer-to"
 #define S_NOTIFY          "\x06""notify"
 #define S_REFRESH_JITTER  "\x0E""refresh-jitter"
 #define S_RETRY_JITTER    "\x0C""retry-jitter"
@@ -42,6 +43,9 @@
 #define S_CONTROL         "\x0E""control-listen"
 
 /* knotd's sections and items. */
+#define C_ACL             "\x03""acl"
+#define C_ACTION          "\x06""action"
+#define C_DENY            "\x04""deny"
 #define C_REMOTE          "\x06""remote"
 #define C_REMOTES         "\x07""remotes"
 #define C_ADDRESS         "\x07""address"
@@ -76,6 +80,9 @@ static const uint8_t MODULE_NAME[] = "\x0D""mod-secondary";
 /*! Each transfer holds a socket and a builder. */
 #define LIMIT_MAX          10000
 
+/*! `acl.action` transfer in knotd's schema. */
+#define ACTION_TRANSFER    2
+
 /*!
  * There is no item of this name. knotd 3.2 resolves references twice: first, by mistake, within the module's own items,
  * where it wants to find what is named as the section; then properly. (Its own modules name the item as the section.)
@@ -89,9 +96,11 @@ static int refuse_item(knotd_conf_check_args_t *args)
 const yp_item_t settings_items[] = {
 	{ C_REMOTE,         YP_TSTR,   YP_VNONE, YP_FNONE, { refuse_item } },
 	{ C_REMOTES,        YP_TSTR,   YP_VNONE, YP_FNONE, { refuse_item } },
+	{ C_ACL,            YP_TSTR,   YP_VNONE, YP_FNONE, { refuse_item } },
 	{ S_ZONES,          YP_TDNAME, YP_VNONE, YP_FMULTI },
 	{ S_ZONES_FILE,     YP_TSTR,   YP_VNONE, YP_FMULTI },
 	{ S_TRANSFER_FROM,  YP_TREF,   YP_VREF = { C_REMOTE, C_REMOTES }, YP_FMULTI, { knotd_conf_check_ref } },
+	{ S_TRANSFER_TO,    YP_TREF,   YP_VREF = { C_ACL }, YP_FMULTI, { knotd_conf_check_ref } },
 	{ S_NOTIFY,         YP_TREF,   YP_VREF = { C_REMOTE, C_REMOTES }, YP_FMULTI, { knotd_conf_check_ref } },
 	{ S_REFRESH_JITTER, YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 5, YP_STIME } },
 	{ S_RETRY_JITTER,   YP_TINT,   YP_VINT = { 0, JITTER_MAX_S, 2, YP_STIME } },
@@ -458,6 +467,32 @@ static clamp_t mod_clamp(knotd_mod_t *mod, const yp_name_t *min, const yp_name_t
 	return (clamp_t){ .min = mod_int(mod, min), .max = mod_int(mod, max) };
 }
 
+static bool rule_has_transfer(knotd_mod_t *mod, const knotd_conf_t *rule)
+{
+	knotd_conf_t actions = knotd_conf(mod, C_ACL, C_ACTION, rule);
+	/* Without action, a rule that denies is about transfers, too. */
+	bool has = actions.count == 0 && knotd_conf(mod, C_ACL, C_DENY, rule).single.boolean;
+	for (size_t i = 0; i < actions.count; i++) {
+		has = has || actions.multi[i].option == ACTION_TRANSFER;
+	}
+	knotd_conf_free(&actions);
+	return has;
+}
+
+/*! Rules of `transfer-to` are read for each request (access.h); here is only seen to those that can never allow anything. */
+static void transfer_to_warn(knotd_mod_t *mod)
+{
+	knotd_conf_t rules = knotd_conf_mod(mod, S_TRANSFER_TO);
+	for (size_t i = 0; i < rules.count; i++) {
+		knotd_conf_t rule = conf_id(&rules.multi[i]);
+		if (!rule_has_transfer(mod, &rule)) {
+			knotd_mod_log(mod, LOG_WARNING, "item 'transfer-to', acl '%s' has no action 'transfer'",
+			              rules.multi[i].string);
+		}
+	}
+	knotd_conf_free(&rules);
+}
+
 static void stanza_read(knotd_mod_t *mod, stanza_t *stanza)
 {
 	stanza->refresh_jitter_ms = mod_int(mod, S_REFRESH_JITTER) * 1000;
@@ -487,6 +522,7 @@ int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
 	memcpy(stanza->primary, primaries.primary, primaries.count * sizeof(primary_t));
 	memcpy(stanza->target, targets.primary, targets.count * sizeof(primary_t));
 	stanza_read(mod, stanza);
+	transfer_to_warn(mod);
 	*ret_stanza = stanza_intern(stanza);
 	return KNOT_EOK;
 }

@@ -8,11 +8,12 @@
  * stands first; no rule, no access. Rules are read from the configuration in force for each such request, so edits by
  * `knotc conf-set` take effect at once. A rule that restricts by something we cannot judge matches nothing.
  *
- *     query     only signed ones are asked about: the zone's `acl`, any action
  *     notify    the stanza's primaries (their addresses, with their keys), then the zone's `acl` with action notify
- *     transfer  nobody yet
+ *     transfer  the stanza's `transfer-to`, then, where `automatic-acl` is on, those who get NOTIFY, then the zone's `acl`;
+ *               rules with action transfer
+ *     query     only signed ones are asked about: the same lists, rules with any action
  *
- * In global scope there is no zone section, so the zone's `acl` counts in zone scope only.
+ * In global scope there is no zone section: `transfer-to` alone counts there.
  *
  * Threads: knotd's workers, inside knotd's read section. Blocks: no.
  */

@@ -11,7 +11,8 @@
  * It returns the state untouched for what is not ours: another module has decided, another class, a zone of knotd's own
  * that is closer to QNAME, opcodes we do not know.
  *
- * NOTIFY is authorised, logged at a bounded rate and handed to the worker; transfers and updates are refused.
+ * NOTIFY is authorised, logged at a bounded rate and handed to the worker; transfers are authorised and written by outgoing.h;
+ * updates are refused.
  *
  * Threads: knotd's workers, inside knotd's read section. Never waits, never allocates but one packet entry on negative
  * answers (mod-stats reads it).

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Outgoing transfers among knotd's hooks.
+ */
+#include "secondary/outgoing.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include <libknot/libknot.h>
+
+#include "log_quota.h"
+#include "secondary/address.h"
+#include "secondary/rcu.h"
+#include "secondary/report.h"
+#include "secondary/section.h"
+#include "secondary/transfer_out.h"
+
+/*! knotd's internal "produce" (dispatch.c): another message follows. */
+#define STATE_PRODUCE ((knotd_state_t)2)
+
+/*! Octets of a log line's text behind the remote. */
+#define TEXT_MAX 128
+
+/*!
+ * Lines a second. Anyone can be refused, a few of these say enough; those who may transfer can ask for a SOA as often as
+ * they like; the others have lines of their own, so that their secondaries' transfers are found in the log.
+ */
+static log_quota_t quota_refused = LOG_QUOTA(10);
+static log_quota_t quota_lost = LOG_QUOTA(10);
+static log_quota_t quota_current = LOG_QUOTA(50);
+static log_quota_t quota_transfer = LOG_QUOTA(200);
+
+typedef struct outgoing {
+	struct outgoing *next;    /*!< Begun later. */
+	zone_t *zone;             /*!< Held. */
+	transfer_out_t *out;
+	bool is_cut;              /*!< To be ended: it pins the oldest of too many versions. Atomic. */
+	bool has_message;         /*!< BEGIN has filled one. */
+	bool has_more;
+	bool is_over;             /*!< Finished or failed, and that was logged. */
+
+	knotd_qdata_t *qdata;     /*!< Of the query. */
+	knot_mm_free_t mm_free;   /*!< What qdata->mm frees with. */
+	knot_tsig_key_t key;      /*!< A copy: the configuration may go. */
+	const char *operation;
+	struct sockaddr_storage remote;
+	struct timespec began;
+	unsigned messages;
+	uint64_t octets;          /*!< Of messages as knotd counts them: without length and TSIG. */
+	uint8_t name[];           /*!< qdata->name points here. */
+} outgoing_t;
+
+/*! All transfers under way. */
+static struct {
+	pthread_mutex_t lock;
+	outgoing_t *first;        /*!< The oldest. */
+} transfers = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/*! The one of this worker. */
+static _Thread_local outgoing_t *current;
+
+static knotd_state_t fail(knotd_qdata_t *qdata, uint16_t rcode, int ede)
+{
+	qdata->rcode = rcode;
+	qdata->rcode_ede = ede;
+	return KNOTD_STATE_FAIL;
+}
+
+/* -- log -------------------------------------------------------------------------------------------------------------- */
+
+static const char *operation_name(const knotd_qdata_t *qdata)
+{
+	return qdata->type == KNOTD_QUERY_TYPE_IXFR ? "IXFR" : "AXFR";
+}
+
+static bool take_quota(log_quota_t *quota, uint32_t *ret_suppressed)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return log_quota_take(quota, now.tv_sec, ret_suppressed);
+}
+
+__attribute__((format(printf, 7, 8)))
+static void log_line(const instance_t *instance, const uint8_t *apex, knotd_qdata_t *qdata, log_quota_t *quota, int priority,
+                     const char *operation, const char *fmt, ...)
+{
+	uint32_t suppressed;
+	if (!take_quota(quota, &suppressed)) {
+		return;
+	}
+	if (suppressed > 0) {
+		knotd_mod_log(instance->mod, priority, "%s, outgoing, %u further lines suppressed", operation, suppressed);
+	}
+	char text[TEXT_MAX], remote[ADDRESS_TEXT_MAX], name[KNOT_DNAME_TXT_MAXLEN + 1];
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	address_text(knotd_qdata_remote_addr(qdata), remote);
+	if (!instance->global) {
+		knotd_mod_log(instance->mod, priority, "%s, outgoing, remote %s, %s", operation, remote, text);
+		return;
+	}
+	(void)knot_dname_to_str(name, apex, sizeof(name));
+	knotd_mod_log(instance->mod, priority, "zone '%s', %s, outgoing, remote %s, %s", name, operation, remote, text);
+}
+
+void outgoing_log_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
+{
+	const char *why = "not allowed";
+	if (qdata->rcode != KNOT_RCODE_NOTAUTH) {
+		why = "malformed signature";
+	} else if (qdata->rcode_tsig == KNOT_RCODE_BADSIG) {
+		why = "bad signature";
+	} else if (qdata->rcode_tsig == KNOT_RCODE_BADTIME) {
+		why = "bad time of signature";
+	}
+	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "refused (%s)", why);
+}
+
+/*! "0.02 seconds, 12 messages, 190000 bytes" */
+static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	const double seconds = (now.tv_sec - transfer->began.tv_sec) + (now.tv_nsec - transfer->began.tv_nsec) / 1e9;
+	(void)snprintf(dst, TEXT_MAX, "%.2f seconds, %u messages, %llu bytes", seconds, transfer->messages,
+	               (unsigned long long)transfer->octets);
+	return dst;
+}
+
+static void log_finished(const instance_t *instance, outgoing_t *transfer)
+{
+	char totals[TEXT_MAX];
+	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_INFO, transfer->operation, "finished, %s",
+	         totals_text(transfer, totals));
+}
+
+/*! No hook is called for it, so there is no instance: the line goes the way of the background thread's. */
+static void log_lost(const outgoing_t *transfer)
+{
+	uint32_t suppressed;
+	if (!take_quota(&quota_lost, &suppressed)) {
+		return;
+	}
+	char totals[TEXT_MAX], remote[ADDRESS_TEXT_MAX];
+	report(transfer->zone, LOG_NOTICE, "%s, outgoing, remote %s, failed (connection closed or stalled), %s", transfer->operation,
+	       address_text(&transfer->remote, remote), totals_text(transfer, totals));
+}
+
+/* -- versions that are pinned ----------------------------------------------------------------------------------------- */
+
+static bool pins(const outgoing_t *transfer, const zone_t *zone)
+{
+	return transfer->zone == zone && !transfer->is_cut;
+}
+
+/*! Does an older transfer pin the same version? */
+static bool is_pinned_before(const outgoing_t *transfer)
+{
+	const snapshot_t *snapshot = transfer_out_snapshot(transfer->out);
+	for (const outgoing_t *older = transfers.first; older != transfer; older = older->next) {
+		if (pins(older, transfer->zone) && transfer_out_snapshot(older->out) == snapshot) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Transfers are as many as workers at most, so counting anew is cheap. */
+static unsigned count_versions(const zone_t *zone, outgoing_t **ret_oldest)
+{
+	unsigned count = 0;
+	*ret_oldest = NULL;
+	for (outgoing_t *transfer = transfers.first; transfer != NULL; transfer = transfer->next) {
+		if (!pins(transfer, zone)) {
+			continue;
+		}
+		*ret_oldest = *ret_oldest == NULL ? transfer : *ret_oldest;
+		count += !is_pinned_before(transfer);
+	}
+	return count;
+}
+
+/*! Cuts the transfers of the version that \a oldest has. */
+static void cut_version(outgoing_t *oldest)
+{
+	const zone_t *zone = oldest->zone;
+	const snapshot_t *snapshot = transfer_out_snapshot(oldest->out);
+	for (outgoing_t *transfer = oldest; transfer != NULL; transfer = transfer->next) {
+		if (pins(transfer, zone) && transfer_out_snapshot(transfer->out) == snapshot) {
+			__atomic_store_n(&transfer->is_cut, true, __ATOMIC_RELAXED);
+		}
+	}
+}
+
+/*! A version more can be pinned only by a transfer that begins, so this is the place to look. */
+static void list_add(outgoing_t *transfer)
+{
+	pthread_mutex_lock(&transfers.lock);
+	outgoing_t **link = &transfers.first;
+	while (*link != NULL) {
+		link = &(*link)->next;
+	}
+	*link = transfer;
+
+	outgoing_t *oldest;
+	if (count_versions(transfer->zone, &oldest) > OUTGOING_VERSIONS_MAX) {
+		cut_version(oldest);
+	}
+	pthread_mutex_unlock(&transfers.lock);
+}
+
+static void list_remove(const outgoing_t *transfer)
+{
+	pthread_mutex_lock(&transfers.lock);
+	outgoing_t **link = &transfers.first;
+	while (*link != transfer) {
+		link = &(*link)->next;
+	}
+	*link = transfer->next;
+	pthread_mutex_unlock(&transfers.lock);
+}
+
+/* -- life ------------------------------------------------------------------------------------------------------------- */
+
+static void outgoing_free(outgoing_t *transfer)
+{
+	transfer_out_free(transfer->out);
+	zone_release(transfer->zone);
+	knot_tsig_key_deinit(&transfer->key); /* Wipes the secret. */
+	free(transfer);
+}
+
+/*! The worker's transfer is over. */
+static void end_current(void)
+{
+	outgoing_t *transfer = current;
+	current = NULL;
+	list_remove(transfer);
+	outgoing_free(transfer);
+}
+
+/*! In place of the function by which knotd frees what belongs to the query: the last of it is qdata. */
+static void free_of_query(void *what)
+{
+	const knot_mm_free_t mm_free = current->mm_free;
+	if (what == current->qdata) {
+		current->qdata->mm->free = mm_free;
+		if (!current->is_over) {
+			log_lost(current);
+		}
+		end_current();
+	}
+	if (mm_free != NULL) {
+		mm_free(what);
+	}
+}
+
+/*! Ends a transfer whose query was never freed: not by knotd as we know it, but a pin would cost too much to rely on that. */
+static void drop_stale(knot_mm_t *mm)
+{
+	if (current == NULL) {
+		return;
+	}
+	if (mm->free == free_of_query) {
+		mm->free = current->mm_free;
+	}
+	end_current();
+}
+
+static outgoing_t *outgoing_new(zone_t *zone, snapshot_t *snapshot, knotd_qdata_t *qdata)
+{
+	outgoing_t *transfer = calloc(1, sizeof(*transfer) + zone->name_len);
+	if (transfer == NULL) {
+		return NULL;
+	}
+	transfer->zone = zone_hold(zone);
+	transfer->out = transfer_out_new(snapshot);
+	if (transfer->out == NULL || (qdata->sign.tsig_key.name != NULL &&
+	                              knot_tsig_key_copy(&transfer->key, &qdata->sign.tsig_key) != KNOT_EOK)) {
+		outgoing_free(transfer);
+		return NULL;
+	}
+	memcpy(transfer->name, zone->name, zone->name_len);
+	transfer->operation = "AXFR";
+	transfer->remote = *knotd_qdata_remote_addr(qdata);
+	clock_gettime(CLOCK_MONOTONIC, &transfer->began);
+	return transfer;
+}
+
+/*! Makes it the worker's, and that of the query. */
+static void attach(outgoing_t *transfer, knotd_qdata_t *qdata)
+{
+	assert(current == NULL);
+	transfer->qdata = qdata;
+	transfer->mm_free = qdata->mm->free;
+	qdata->mm->free = free_of_query;
+	qdata->name = transfer->name;
+	if (transfer->key.name != NULL) {
+		qdata->sign.tsig_key = transfer->key;
+	}
+	current = transfer;
+	list_add(transfer);
+}
+
+/* -- messages --------------------------------------------------------------------------------------------------------- */
+
+/*! The message behind header and question; false: no room for a signature. What knotd adds later is kept free. */
+static bool message_begin(knot_pkt_t *pkt, const knotd_qdata_t *qdata, message_t *ret_msg)
+{
+	if (knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) != KNOT_EOK) {
+		return false;
+	}
+	const size_t limit = pkt->max_size - pkt->reserved;
+	*ret_msg = (message_t) {
+		.wire = pkt->wire,
+		.size = pkt->size,
+		.limit = limit < MESSAGE_MAX ? limit : MESSAGE_MAX,
+		.qname_end = MESSAGE_HEADER + pkt->qname_size,
+	};
+	return true;
+}
+
+static knotd_state_t message_end(const message_t *msg, knot_pkt_t *pkt)
+{
+	knot_wire_set_aa(pkt->wire);
+	knot_wire_set_ancount(pkt->wire, msg->count[SECTION_ANSWER]);
+	pkt->size = msg->size;
+	return KNOTD_STATE_DONE;
+}
+
+/*! Ends the transfer with an error message. */
+static knotd_state_t abandon(const instance_t *instance, outgoing_t *transfer, const char *why)
+{
+	transfer->has_more = false;
+	transfer->is_over = true;
+	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_WARNING, transfer->operation, "failed (%s)", why);
+	return fail(transfer->qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+}
+
+static knotd_state_t fill(const instance_t *instance, outgoing_t *transfer, knot_pkt_t *pkt)
+{
+	message_t msg;
+	if (!message_begin(pkt, transfer->qdata, &msg)) {
+		return abandon(instance, transfer, "no room for a signature");
+	}
+	switch (transfer_out_fill(transfer->out, &msg)) {
+	case TRANSFER_OUT_TOO_LARGE:
+		return abandon(instance, transfer, "record too large for a message");
+	case TRANSFER_OUT_MORE:
+		transfer->has_more = true;
+		break;
+	case TRANSFER_OUT_COMPLETE:
+		transfer->has_more = false;
+		break;
+	}
+	transfer->has_message = true;
+	transfer->messages++;
+	transfer->octets += msg.size + knot_rrset_size(&transfer->qdata->opt_rr);
+	if (!transfer->has_more) {
+		transfer->is_over = true;
+		log_finished(instance, transfer);
+	}
+	return message_end(&msg, pkt);
+}
+
+static knotd_state_t begin_full(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
+                                knotd_qdata_t *qdata)
+{
+	outgoing_t *transfer = outgoing_new(zone, snapshot, qdata);
+	if (transfer == NULL) {
+		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	}
+	attach(transfer, qdata);
+	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u",
+	         snapshot->soa.serial);
+	return fill(instance, transfer, pkt);
+}
+
+static knotd_state_t answer_soa(const snapshot_t *snapshot, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	message_t msg;
+	rrset_t soa;
+	if (!message_begin(pkt, qdata, &msg) ||
+	    !rrset_find(snapshot->names.base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa)) {
+		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	}
+	const place_t apex = place_in_qname(&msg, snapshot->apex_len);
+	if (section_put(&msg, SECTION_ANSWER, &apex, &soa, PUT_DATA, PUT_TTL_KEEP) != KNOT_EOK) {
+		knot_wire_set_tc(pkt->wire);
+	}
+	return message_end(&msg, pkt);
+}
+
+/* -- queries ---------------------------------------------------------------------------------------------------------- */
+
+/*! The serial that the client of an IXFR has; false: it does not tell. */
+static bool client_serial(const knotd_qdata_t *qdata, uint32_t *ret_serial)
+{
+	const knot_pktsection_t *authority = knot_pkt_section(qdata->query, KNOT_AUTHORITY);
+	if (authority->count == 0) {
+		return false;
+	}
+	const knot_rrset_t *soa = knot_pkt_rr(authority, 0);
+	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(qdata->query))) {
+		return false;
+	}
+	*ret_serial = knot_soa_serial(soa->rrs.rdata);
+	return true;
+}
+
+static bool is_queued(const knotd_qdata_t *qdata)
+{
+	return qdata->params->proto == KNOTD_QUERY_PROTO_QUIC || qdata->params->xdp_msg != NULL;
+}
+
+static knotd_state_t begin_checked(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
+                                   knotd_qdata_t *qdata)
+{
+	if (is_queued(qdata) && snapshot->octets > OUTGOING_QUEUED_MAX) {
+		log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata),
+		         "refused (too large for this transport)");
+		return fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
+	}
+	return begin_full(instance, zone, snapshot, pkt, qdata);
+}
+
+static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
+                                       knotd_qdata_t *qdata)
+{
+	uint32_t theirs;
+	if (!client_serial(qdata, &theirs)) {
+		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
+	}
+	if (qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
+		return answer_soa(snapshot, pkt, qdata);
+	}
+	if (theirs == snapshot->soa.serial || serial_newer(theirs, snapshot->soa.serial)) {
+		log_line(instance, zone->name, qdata, &quota_current, LOG_INFO, "IXFR", "zone is up-to-date, serial %u", theirs);
+		return answer_soa(snapshot, pkt, qdata);
+	}
+	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, "IXFR",
+	         "incomplete history, serial %u, fallback to AXFR", theirs);
+	return begin_checked(instance, zone, snapshot, pkt, qdata);
+}
+
+bool outgoing_is_under_way(const knotd_qdata_t *qdata)
+{
+	return qdata->name != NULL && current != NULL && qdata->name == current->name && qdata == current->qdata;
+}
+
+knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
+                             knotd_qdata_t *qdata)
+{
+	assert(rcu_read_ongoing());
+	drop_stale(qdata->mm);
+	if (qdata->type == KNOTD_QUERY_TYPE_IXFR) {
+		return begin_incremental(instance, zone, snapshot, pkt, qdata);
+	}
+	return begin_checked(instance, zone, snapshot, pkt, qdata);
+}
+
+knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	assert(outgoing_is_under_way(qdata));
+	(void)qdata;
+	if (__atomic_load_n(&current->is_cut, __ATOMIC_RELAXED)) {
+		return abandon(instance, current, "too slow, newer versions are transferred");
+	}
+	return fill(instance, current, pkt);
+}
+
+knotd_state_t outgoing_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
+{
+	(void)pkt;
+	(void)mod;
+	if (state != KNOTD_STATE_DONE || !outgoing_is_under_way(qdata)) {
+		return state;
+	}
+	/* Without a message of ours, or with an error in it, another module or knotd itself has put an end to it. */
+	const bool more = current->has_more && current->has_message && qdata->rcode == KNOT_RCODE_NOERROR;
+	current->has_message = false;
+	current->has_more = more;
+	return more ? STATE_PRODUCE : state;
+}
