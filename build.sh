@@ -12,7 +12,7 @@ PYTHON=/usr/bin/python3
 
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
 	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev)
-TEST_PACKAGES=(check valgrind clang libclang-rt-dev python3-pytest python3-dnspython
+TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython
 	knot-dnssecutils nsd bind9 bind9-dnsutils unbound dnsperf)
 SERVICES=(knot nsd named unbound)
 
@@ -177,6 +177,7 @@ command_fuzz()
 	[[ $# -eq 2 && -e tests/fuzz_$1.c ]] || die "usage: ./build.sh fuzz TARGET SECONDS; targets: $(fuzz_targets | xargs)"
 	deps_test
 	knot_check
+	fuzz_build_house
 	fuzz_build "$1"
 	mkdir -p "build-fuzz/corpus/$1" "tests/corpus/$1"
 	"build-fuzz/fuzz_$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=4096 -artifact_prefix="build-fuzz/$1-" \

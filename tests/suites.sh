@@ -3,6 +3,8 @@
 # The suites of `./build.sh test`, which sources this. Each adds to the three counts; a suite that ran nothing has failed.
 
 PASSED=0 FAILED=0 SKIPPED=0
+# What runs at once: as many programs as there are processors, and one test of servers more, since these mostly wait.
+JOBS=$(nproc) WORKERS=$(($(nproc) + 1))
 
 tally_add()
 {
@@ -15,7 +17,38 @@ fail()
 	tally_add 0 1 0
 }
 
-# --- compile: no warning from either compiler
+# item_run PREFIX COMMAND…: runs a part of a suite in a subshell. Its output appears in one piece, its counts are left in a file.
+item_run()
+{
+	local prefix=$1
+	shift
+	PASSED=0 FAILED=0 SKIPPED=0
+	"$@" >"$prefix.out" 2>&1
+	printf '%d %d %d\n' "$PASSED" "$FAILED" "$SKIPPED" >"$prefix.counts"
+	cat "$prefix.out"
+}
+
+# each "ITEM…" COMMAND…: runs the command with each item as its last argument, JOBS at a time, and adds up the counts.
+each()
+{
+	local items item results running=0 passed failed skipped
+	read -ra items <<<"$1"
+	shift
+	results=$(mktemp -d)
+	for item in "${items[@]}"; do
+		if [[ $running -ge $JOBS ]]; then wait -n || true; else running=$((running + 1)); fi
+		item_run "$results/$item" "$@" "$item" &
+	done
+	wait
+	for item in "${items[@]}"; do
+		if read -r passed failed skipped 2>/dev/null <"$results/$item.counts"; then tally_add "$passed" "$failed" "$skipped"
+		else cat "$results/$item.out"; fail "$item ended early"
+		fi
+	done
+	rm -rf "$results"
+}
+
+# --- compile: no warning from either compiler, nor from shellcheck
 
 suite_compile()
 {
@@ -23,9 +56,7 @@ suite_compile()
 	for cc in gcc clang; do
 		if CC=$cc build_in "build-$cc" -Dwerror=true; then tally_add 1 0 0; else fail "$cc -Werror"; fi
 	done
-	if command -v shellcheck >/dev/null; then
-		if shellcheck -x build.sh tests/suites.sh tests/demo/demo.sh .ci/run; then tally_add 1 0 0; else fail "shellcheck"; fi
-	fi
+	if shellcheck -x build.sh tests/suites.sh tests/demo/demo.sh .ci/run; then tally_add 1 0 0; else fail "shellcheck"; fi
 }
 
 # --- check
@@ -36,17 +67,17 @@ check_summary()
 	awk -F '[:,]' '/^[0-9]+%: Checks: / { all += $3; bad += $5 + $7 } END { print all - bad, bad + 0 }' "$1"
 }
 
-# check_run PROGRAM [WRAPPER…]
+# check_run DIRECTORY [WRAPPER…] NAME: runs the program DIRECTORY/NAME
 check_run()
 {
-	local program=$1 log passed failed status=0
-	shift
+	local program=$1/${*: -1} wrapper=("${@:2:$#-2}") log passed failed status=0 began=$SECONDS
+	if [[ ! -x $program ]]; then fail "$program was not built"; return; fi
 	log=$(mktemp)
-	timeout "$UNIT_TIMEOUT" "$@" env CK_FORK=no CK_VERBOSITY=normal "$program" >"$log" 2>&1 || status=$?
+	timeout "$UNIT_TIMEOUT" "${wrapper[@]}" env CK_FORK=no CK_VERBOSITY=normal "$program" >"$log" 2>&1 || status=$?
 	read -r passed failed < <(check_summary "$log")
 	if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi
 	if [[ $((passed + failed)) -eq 0 ]]; then failed=1; fi
-	printf '%-40s %4d passed, %d failed\n' "$program" "$passed" "$failed"
+	printf '%-40s %4d passed, %d failed %4d s\n' "$program" "$passed" "$failed" $((SECONDS - began))
 	if [[ $failed -gt 0 ]]; then echo "status $status"; tail -n 200 "$log"; fi
 	rm -f "$log"
 	tally_add "$passed" "$failed" 0
@@ -55,15 +86,9 @@ check_run()
 # check_all DIRECTORY [WRAPPER…]
 check_all()
 {
-	local directory=$1 source program ran=0
-	shift
-	for source in tests/test_*.c; do
-		program=$directory/$(basename "$source" .c)
-		if [[ ! -x $program ]]; then fail "$program was not built"; continue; fi
-		check_run "$program" "$@"
-		ran=1
-	done
-	if [[ $ran -eq 0 ]]; then fail "$directory has no unit tests"; fi
+	local names
+	names=$(cd tests && printf '%s\n' test_*.c | sed 's/\.c$//' | xargs)
+	each "$names" check_run "$@"
 }
 
 suite_unit()
@@ -95,13 +120,18 @@ fuzz_targets()
 # program_libraries: what a program that is built by hand from tests/ is linked with, after libhouse.a
 program_libraries() { pkg-config --cflags --libs libknot libzscanner liburcu liburcu-cds libuv gnutls check; }
 
-# fuzz_build TARGET: the house and one target, instrumented by clang
+# The house, instrumented by clang.
+fuzz_build_house()
+{
+	CC=clang build_in build-fuzz -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+}
+
+# fuzz_build TARGET: one target, on the instrumented house
 fuzz_build()
 {
 	local flags=(-g -O1 "-fsanitize=fuzzer,address,undefined" -fno-sanitize-recover=undefined -std=gnu11 -D_GNU_SOURCE -Iinclude)
 	local support=() libraries
 	read -ra libraries < <(program_libraries)
-	CC=clang build_in build-fuzz -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link || return 1
 	if [[ -e tests/support.c ]]; then support=(tests/support.c); fi
 	clang "${flags[@]}" -o "build-fuzz/fuzz_$1" "tests/fuzz_$1.c" "${support[@]}" build-fuzz/libhouse.a \
 		"${libraries[@]}" -lpthread
@@ -117,12 +147,18 @@ fuzz_replay()
 		>"build-fuzz/$1.log" 2>&1 || { tail -n 50 "build-fuzz/$1.log"; return 1; }
 }
 
+# fuzz_test TARGET
+fuzz_test()
+{
+	local began=$SECONDS
+	if fuzz_build "$1" && fuzz_replay "$1"; then tally_add 1 0 0; else fail "fuzz_$1"; fi
+	printf 'fuzz_%-35s %4d s\n' "$1" $((SECONDS - began))
+}
+
 suite_fuzz()
 {
-	local target
-	for target in $(fuzz_targets); do
-		if fuzz_build "$target" && fuzz_replay "$target"; then tally_add 1 0 0; else fail "fuzz_$target"; fi
-	done
+	fuzz_build_house || { fail "the build for fuzzing"; return; }
+	each "$(fuzz_targets | xargs)" fuzz_test
 }
 
 # --- benches of rooms: bench_<name>.c
@@ -148,51 +184,68 @@ command_bench()
 
 # --- pytest
 
-# system_run NAME [FILE…]: runs pytest on files of tests/system, all without one
-system_run()
+# pytest_run ARGUMENT…: adds its counts; that its choice of tests is empty is for the caller to judge
+pytest_run()
 {
-	local name=$1 counts passed failed skipped status=0
-	shift
-	if [[ $# -eq 0 ]]; then set -- tests/system; fi
+	local counts passed=0 failed=0 skipped=0 status=0
 	counts=$(mktemp)
 	SECONDARY_TALLY=$counts "$PYTHON" -B -m pytest -q -p no:cacheprovider -rs --durations=5 "$@" || status=$?
-	if ! read -r passed failed skipped <"$counts"; then passed=0 failed=0 skipped=0; fi
+	read -r passed failed skipped <"$counts" || true
 	rm -f "$counts"
-	if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi
-	if [[ $((passed + failed)) -eq 0 ]]; then failed=1; fi
-	printf '%s: %d passed, %d failed, %d skipped\n' "$name" "$passed" "$failed" "$skipped"
+	# 5: no test was chosen.
+	if [[ $status -ne 0 && $status -ne 5 && $failed -eq 0 ]]; then failed=1; fi
 	tally_add "$passed" "$failed" "$skipped"
 }
 
-suite_system() { system_run system "$@"; }
+# system_run NAME CHOICE [FILE…]: those tests of the files (all without one) that the choice of markers leaves; several at
+# a time, and then those marked `alone`. The servers' directories stay if a test failed. They have short names below /tmp:
+# the path of a socket has room for 107 characters.
+system_run()
+{
+	local name=$1 choice=${2:+ and $2} passed=$PASSED failed=$FAILED skipped=$SKIPPED scratch
+	shift 2
+	if [[ $# -eq 0 ]]; then set -- tests/system; fi
+	scratch=$(mktemp -d /tmp/secondary.XXXXXX)
+	pytest_run -n "$WORKERS" --dist loadgroup --basetemp="$scratch/some" -m "not alone$choice" "$@"
+	pytest_run --basetemp="$scratch/alone" -m "alone$choice" "$@"
+	passed=$((PASSED - passed)) failed=$((FAILED - failed)) skipped=$((SKIPPED - skipped))
+	printf '%s: %d passed, %d failed, %d skipped\n' "$name" "$passed" "$failed" "$skipped"
+	if [[ $failed -gt 0 ]]; then echo "the servers' directories are in $scratch"; else rm -rf "$scratch"; fi
+	if [[ $((passed + failed)) -eq 0 ]]; then fail "$name ran nothing"; fi
+}
+
+suite_system() { system_run system ""; }
 
 # The module is instrumented, knotd is not: the runtime has to come first.
 suite_asan()
 {
+	local choice="not plain"
+	if [[ -n ${TEST_FULL:-} ]]; then choice=""; fi
 	build_in build-asan -Db_sanitize=address,undefined -Db_lundef=false || { fail "the build for ASan"; return; }
 	SECONDARY_SO=$ROOT/build-asan/secondary.so SECONDARY_PRELOAD=$(gcc -print-file-name=libasan.so) SECONDARY_SLOWNESS=3 \
-		system_run "system with ASan" "$@"
+		system_run "system with ASan" "$choice"
 }
 
 suite_valgrind()
 {
 	SECONDARY_WRAP="valgrind --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=98 --fair-sched=yes --log-file=valgrind.%p" \
-		SECONDARY_SLOWNESS=10 system_run valgrind tests/system/test_memory.py
+		SECONDARY_SLOWNESS=10 system_run valgrind "" tests/system/test_memory.py
 }
 
 # --- all together
 
 EVERYDAY=(compile unit tsan fuzz system asan valgrind)
+TIMES=()
 
 suite_run()
 {
 	local suite=$1 before=$((PASSED + FAILED)) began=$SECONDS
 	say "$suite"
 	if declare -F "suite_$suite" >/dev/null; then "suite_$suite"
-	else system_run "$suite" "tests/system/test_$suite.py"
+	else system_run "$suite" "" "tests/system/test_$suite.py"
 	fi
 	if [[ $((PASSED + FAILED)) -eq $before ]]; then fail "$suite ran nothing"; fi
-	printf '%s took %d s\n' "$suite" $((SECONDS - began))
+	TIMES+=("$suite $((SECONDS - began)) s")
 }
 
 suites_check()
@@ -217,6 +270,8 @@ command_test()
 	deps_test
 	build
 	for suite in "$@"; do suite_run "$suite"; done
+	say "times"
+	printf '%s\n' "${TIMES[@]}" "all $SECONDS s"
 	printf '\n%d passed, %d failed' "$PASSED" "$FAILED"
 	if [[ $SKIPPED -gt 0 ]]; then printf ', %d skipped' "$SKIPPED"; fi
 	printf '\n'

@@ -12,6 +12,35 @@ sys.path.insert(0, str(Path(__file__).parent))
 from servers import Servers, module_path, sign_zone  # noqa: E402
 
 
+MARKERS = {
+    "alone": "measures or depends on a steady processor: not run beside other tests",
+    "plain": "not worth a second run under ASan every day: it is about something else than the module's memory",
+}
+
+
+def pytest_configure(config):
+    for marker, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
+
+
+def shared_fixture(item):
+    """Name and parameter of the fixture that several tests share, if there is one."""
+    for name in item.fixturenames:
+        definitions = item._fixtureinfo.name2fixturedefs.get(name, ())
+        if any(definition.scope in ("class", "module", "package") for definition in definitions):
+            return f"{item.module.__name__}.{name}{item.callspec.indices.get(name, '') if hasattr(item, 'callspec') else ''}"
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share servers go to one worker of xdist, and first, because each such group is long."""
+    for item in items:
+        group = shared_fixture(item)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture
 def servers(tmp_path):
     """Makes servers; whatever still runs at the end is stopped, and its end is judged as part of the test."""

@@ -9,6 +9,7 @@ tests/README.md tells how to write a test with them.
 import base64
 import ctypes
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -73,10 +74,31 @@ def await_event(look, what, timeout=None):
         time.sleep(LOOK_AGAIN)
 
 
+#: Ports are given away below the range from which the kernel takes ports of clients, in stretches: one for each process that tests.
+PORTS_FIRST, PORTS_STRETCH, PORTS_STRETCHES = 10000, 500, 44
+
+
+def reserve_ports():
+    """A stretch of ports that no other test process of this machine has, whoever started it; ends with this process."""
+    for stretch in random.sample(range(PORTS_STRETCHES), PORTS_STRETCHES):
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0mod-secondary-ports-{stretch}")
+        except OSError:
+            reservation.close()
+            continue
+        first = PORTS_FIRST + stretch * PORTS_STRETCH
+        # The reservation lives as long as this generator does.
+        yield from itertools.cycle(range(first, first + PORTS_STRETCH))
+    raise AssertionError("all stretches of ports are taken")
+
+
+PORTS = reserve_ports()
+
+
 def free_port(address="127.0.0.1"):
-    """A port that is free for UDP and TCP, below the range from which the kernel takes ports of clients."""
-    for _ in range(1000):
-        port = random.randrange(10000, 32000)
+    """A port that is free for UDP and TCP, and was not given away for as long as possible."""
+    for port in itertools.islice(PORTS, PORTS_STRETCH):
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
                 udp.bind((address, port))
@@ -313,8 +335,11 @@ class Knotd(Server):
                 f"database:\n    storage: {self.database}\n"
                 f"    journal-db-max-size: 64M\n    kasp-db-max-size: 16M\n    timer-db-max-size: 16M\n")
 
+    def known_keys(self):
+        return [peer.key for peer in [self, *self.primaries, *self.notify] if peer.key]
+
     def _keys(self):
-        keys = {peer.key.name: peer.key for peer in [self, *self.primaries, *self.notify] if peer.key}
+        keys = {key.name: key for key in self.known_keys()}
         items = "".join(f"  - id: {key.name}\n    algorithm: {key.algorithm}\n    secret: {key.secret}\n" for key in keys.values())
         return f"key:\n{items}" if items else ""
 
@@ -389,19 +414,30 @@ class Knotd(Server):
 class Secondary(Knotd):
     """knotd with the module, secondary for `names`, in zone scope or global scope.
 
-    `items` are further items of the stanza, `module_conf` the whole section where the usual one does not fit.
+    `items` are further items of the stanza, `module_conf` the whole section where the usual one does not fit. `acl` are rules for
+    `transfer-to` or a zone's `acl`: {name: {item: value}}; `keys` are known beside those of the peers.
     """
 
     wrapped = True
 
-    def __init__(self, path, names=(), primaries=(), scope="zone", items=None, module_conf=None, **common):
+    def __init__(self, path, names=(), primaries=(), scope="zone", items=None, module_conf=None, acl=None, keys=(), **common):
         super().__init__(path, primaries=primaries, **common)
+        self.acl, self.keys = dict(acl or {}), list(keys)
         self.names, self.scope = [str(name).rstrip(".") for name in names], scope
         self.items, self.module_conf = dict(items or {}), module_conf
 
     def rules(self):
         """None: the module judges by its primaries; a test that wants rules brings them in `conf` and `template_conf`."""
         return {}
+
+    def _acl(self):
+        rules = "".join(f"  - id: {name}\n" + "".join(f"    {item}: {value}\n" for item, value in rule.items())
+                        for name, rule in self.acl.items())
+        usual = super()._acl()
+        return usual + rules if usual or not rules else f"acl:\n{rules}"
+
+    def known_keys(self):
+        return super().known_keys() + self.keys
 
     @property
     def control(self):
@@ -656,9 +692,9 @@ def await_serial(server, zone, serial=None, timeout=None):
 
 def sign_zone(path, zone, text, nsec3=False, opt_out=False, algorithm="ecdsap256sha256"):
     """Signs a zone with kzonesign and returns the signed zone's text (same serial as kzonesign sets)."""
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
     name = str(zone).rstrip(".")
+    path = Path(path) / name
+    path.mkdir(parents=True, exist_ok=True)
     source, signed = path / f"{name}.zone", path / "signed"
     signed.mkdir(exist_ok=True)
     source.write_text(text)

@@ -184,6 +184,7 @@ def test_client_that_is_slow(servers, scope):
         assert client.recv(1) == b""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("clients", [0, 1, 3])
 def test_stop_is_prompt(servers, clients):
     """Neither the wait for clients (5 seconds in libknot) nor clients that say nothing (2 seconds) hold the server's end up."""

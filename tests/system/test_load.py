@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 from servers import await_event, die_with_parent, tool, zone_text
 
 ZONES = {name: zone_text(name, "".join(f"host{n} A 192.0.2.{n}\n" for n in range(100))) for name in ("example.com", "example.org")}
@@ -53,6 +55,7 @@ class Stream:
                 "rate": number("Queries per second"), "codes": re.search(r"Response codes: +(.*)", text).group(1)}
 
 
+@pytest.mark.alone
 def test_reloads_lose_no_query_and_transfer_nothing(servers, scope, tmp_path):
     primary, secondary = servers.pair(ZONES, scope=scope)
     # The primary sends NOTIFY at its start; what comes after the first transfers is what counts.
