@@ -131,21 +131,9 @@ static void visit_status(refresh_t *refresh, void *ctx)
 	view->status.result = NULL;
 }
 
-/*! Did the last check fail? One that succeeded ended when its last primary was heard, or later. */
-static bool is_retrying(const view_t *view)
-{
-	for (unsigned i = 0; i < view->status.primary_count; i++) {
-		if (view->result[i].at > view->status.last_success) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /*! First what queries get, then what is being done about it. */
-static const char *state_name(const view_t *view)
+static const char *state_name(const refresh_status_t *status)
 {
-	const refresh_status_t *status = &view->status;
 	if (status->expired) {
 		return "expired";
 	}
@@ -160,15 +148,7 @@ static const char *state_name(const view_t *view)
 	case REFRESH_IDLE:
 		break;
 	}
-	return is_retrying(view) ? "retrying" : "fresh";
-}
-
-/*! The clock of the times in refresh_status_t: the one of libuv loops. */
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+	return status->retrying ? "retrying" : "fresh";
 }
 
 static void put_time(line_t *line, const char *type, uint64_t at_ms, uint64_t now)
@@ -200,7 +180,6 @@ static int send_view(const request_t *request, const zone_t *zone, const view_t 
 {
 	const refresh_status_t *status = &view->status;
 	const bool is_served = status->loaded && !status->expired;
-	const uint64_t now = now_ms();
 	char name[KNOT_DNAME_TXT_MAXLEN + 1];
 	line_t line = {
 		.request = request,
@@ -214,13 +193,13 @@ static int send_view(const request_t *request, const zone_t *zone, const view_t 
 	} else {
 		line_put(&line, FILTER_SERIAL, "serial", STATUS_NONE);
 	}
-	line_put(&line, FILTER_EVENTS, "state", state_name(view));
+	line_put(&line, FILTER_EVENTS, "state", state_name(status));
 	if (status->doing != REFRESH_IDLE) {
 		line_put(&line, FILTER_EVENTS, "refresh", "running");
 	} else {
-		put_time(&line, "refresh", status->next_check_ms, now);
+		put_time(&line, "refresh", status->next_check_ms, status->now_ms);
 	}
-	put_time(&line, "expiration", status->expire_ms, now);
+	put_time(&line, "expiration", status->expire_ms, status->now_ms);
 	if (status->loaded) {
 		line_print(&line, FILTER_EVENTS, "records", "%" PRIu64, status->records);
 		line_print(&line, FILTER_EVENTS, "memory", "%" PRIu64, status->memory);
@@ -255,9 +234,14 @@ static void visit_retransfer(refresh_t *refresh, void *ctx)
 	refresh_command(refresh, REFRESH_RETRANSFER);
 }
 
-static int apply_command(const request_t *request, zone_t *zone, void (*visit)(refresh_t *, void *))
+static void report_command(const request_t *request, const zone_t *zone)
 {
 	report(zone, LOG_INFO, "control, received command '%s'", request->command);
+}
+
+static int apply_command(const request_t *request, zone_t *zone, void (*visit)(refresh_t *, void *))
+{
+	report_command(request, zone);
 	return worker_call(zone, visit, NULL);
 }
 
@@ -271,6 +255,12 @@ static int apply_retransfer(const request_t *request, zone_t *zone)
 	return apply_command(request, zone, visit_retransfer);
 }
 
+static int apply_notify(const request_t *request, zone_t *zone)
+{
+	report_command(request, zone);
+	return worker_notify_out(zone);
+}
+
 static const struct {
 	const char *name;
 	apply_f apply;
@@ -279,6 +269,7 @@ static const struct {
 	{ "zone-status", apply_status, (const char[]) { FILTER_ROLE, FILTER_SERIAL, FILTER_EVENTS, '\0' } },
 	{ "zone-refresh", apply_refresh, "" },
 	{ "zone-retransfer", apply_retransfer, "" },
+	{ "zone-notify", apply_notify, "" },
 };
 
 /*! \name Zones */

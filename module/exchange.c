@@ -161,6 +161,7 @@ static bool is_same_question(const uint8_t *msg, size_t len, const uint8_t *quer
 /*!
  * May the message be an answer to the query? A stream need not repeat the question (RFC 5936, section 2.2.2), nor must a
  * server that could not read the query; but it is part of what keeps forgers of datagrams out, so data does not come without.
+ * The response to NOTIFY brings none: some servers send the header alone.
  */
 static bool is_answer(exchange_t *exchange, const uint8_t *msg, size_t len)
 {
@@ -170,7 +171,8 @@ static bool is_answer(exchange_t *exchange, const uint8_t *msg, size_t len)
 		return false;
 	}
 	if (knot_wire_get_qdcount(msg) == 0) {
-		return exchange->tcp || knot_wire_get_rcode(msg) != KNOT_RCODE_NOERROR;
+		return exchange->tcp || knot_wire_get_rcode(msg) != KNOT_RCODE_NOERROR ||
+		       knot_wire_get_opcode(msg) == KNOT_OPCODE_NOTIFY;
 	}
 	return knot_wire_get_qdcount(msg) == 1 && is_same_question(msg, len, query, exchange->question_len);
 }

@@ -149,8 +149,9 @@ static void zone_drop(instance_t *instance, zone_t *zone)
 {
 	if (zone_detach(zone, instance)) {
 		worker_zone_gone(zone);
+	} else {
+		zone_release(zone);
 	}
-	zone_release(zone);
 }
 
 /* -- zone scope ------------------------------------------------------------------------------------------------------- */

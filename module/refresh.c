@@ -210,7 +210,7 @@ static void transfer(refresh_t *refresh)
 static void ask(refresh_t *refresh)
 {
 	refresh->check.began = now(refresh);
-	refresh->check.edns_expire = REFRESH_NO_EXPIRE;
+	refresh->check.edns_expire = EXPIRE_NONE;
 	if (refresh->version == NULL || refresh->check.forced) {
 		transfer(refresh);
 		return;
@@ -293,7 +293,7 @@ static bool check_last_resort(refresh_t *refresh)
 	check->older = NONE;
 	check->forced = true;
 	check->began = now(refresh);
-	check->edns_expire = REFRESH_NO_EXPIRE;
+	check->edns_expire = EXPIRE_NONE;
 	transfer(refresh);
 	return true;
 }
@@ -337,6 +337,7 @@ static void recover(refresh_t *refresh)
 	refresh->expired = false;
 	zone_publish(refresh->zone, refresh->version, 0);
 	report(refresh->zone, LOG_NOTICE, "zone recovered, serial %u", refresh->version->soa.serial);
+	refresh->ops->published(refresh->ctx, refresh);
 }
 
 /*! RFC 7314, section 4: what a primary with our version says never shortens what is left to us. */
@@ -375,10 +376,22 @@ static void newer(refresh_t *refresh, uint32_t serial)
 	transfer(refresh);
 }
 
+primary_answer_t refresh_judge(const refresh_t *refresh, uint32_t serial)
+{
+	if (refresh->version == NULL) {
+		return PRIMARY_NEWER;
+	}
+	uint32_t ours = refresh->version->soa.serial;
+	if (serial == ours) {
+		return PRIMARY_SAME;
+	}
+	return serial_newer(ours, serial) ? PRIMARY_OLDER : PRIMARY_NEWER;
+}
+
 /*! An upstream that says its own version has run out has nothing to give (RFC 7314, section 4). */
 static bool is_expired_answer(primary_answer_t answer, uint32_t expire)
 {
-	return answer != PRIMARY_FAILED && expire < REFRESH_EXPIRE_MIN;
+	return answer != PRIMARY_FAILED && expire < EXPIRE_MIN;
 }
 
 void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, uint32_t expire, const char *reason)
@@ -386,7 +399,7 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
 	assert(refresh->doing == REFRESH_PROBING);
 	if (is_expired_answer(answer, expire)) {
 		answer = PRIMARY_FAILED;
-		reason = "remote is expired";
+		reason = EXPIRE_OVER;
 	}
 	if (answer != PRIMARY_FAILED) {
 		result_ok(refresh, serial);
@@ -437,6 +450,7 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	       "refresh, remote %s, zone updated, %.2f seconds, serial %s -> %u, expires in %u seconds",
 	       address_text(&primary(refresh)->addr, remote), (now(refresh) - refresh->check.began) / 1000.0, was,
 	       snapshot->soa.serial, seconds_left(refresh));
+	refresh->ops->published(refresh->ctx, refresh);
 	check_end(refresh);
 }
 
@@ -452,7 +466,7 @@ static void reject(refresh_t *refresh, snapshot_t *snapshot)
 	}
 }
 
-void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *reason)
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason)
 {
 	assert(refresh->doing == REFRESH_TRANSFERRING);
 	if (snapshot == NULL) {
@@ -463,8 +477,10 @@ void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *r
 	}
 
 	result_ok(refresh, snapshot->soa.serial);
-	bool takes_any = refresh->version == NULL || refresh->check.forced;
-	if (takes_any || serial_newer(snapshot->soa.serial, refresh->version->soa.serial)) {
+	if (expire != EXPIRE_NONE) {
+		refresh->check.edns_expire = expire;
+	}
+	if (refresh->check.forced || refresh_judge(refresh, snapshot->soa.serial) == PRIMARY_NEWER) {
 		adopt(refresh, snapshot);
 	} else {
 		reject(refresh, snapshot);
@@ -638,7 +654,7 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
 	refresh->ctx = ctx;
 	refresh->doing = REFRESH_IDLE;
 	refresh->expire_at = REFRESH_NEVER;
-	refresh->bound = REFRESH_NO_EXPIRE;
+	refresh->bound = EXPIRE_NONE;
 	inherit(refresh);
 	pause_begin(refresh, PAUSE_NONE);
 	arm(refresh);
@@ -671,6 +687,8 @@ void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
 		.zone = refresh->zone,
 		.loaded = version != NULL,
 		.expired = refresh->expired,
+		.retrying = refresh->pause == PAUSE_RETRY || refresh->pause == PAUSE_BOOTSTRAP,
+		.now_ms = now(refresh),
 		.doing = refresh->doing,
 		.next_check_ms = refresh->doing == REFRESH_IDLE ? refresh->next_check : REFRESH_NEVER,
 		.expire_ms = refresh->expire_at,

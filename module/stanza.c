@@ -64,7 +64,7 @@ static bool via_equal(const struct sockaddr_storage *a, const struct sockaddr_st
 	return address_equal(a, b);
 }
 
-static bool primary_equal(const primary_t *a, const primary_t *b)
+bool primary_equal(const primary_t *a, const primary_t *b)
 {
 	return address_equal(&a->addr, &b->addr) && via_equal(&a->via, &b->via) && key_equal(&a->key, &b->key);
 }
@@ -85,16 +85,6 @@ static bool list_equal(const primary_t *a, unsigned a_count, const primary_t *b,
 bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b)
 {
 	return list_equal(a->primary, a->primary_count, b->primary, b->primary_count);
-}
-
-const primary_t *stanza_target_find(const stanza_t *stanza, const primary_t *target)
-{
-	for (unsigned i = 0; i < stanza->target_count; i++) {
-		if (primary_equal(&stanza->target[i], target)) {
-			return &stanza->target[i];
-		}
-	}
-	return NULL;
 }
 
 static bool clamp_equal(clamp_t a, clamp_t b)

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "secondary/expire_option.h"
 #include "secondary/wire.h"
 
 /*! Octets of the longest SOA RDATA: two names and five numbers. */
@@ -40,6 +41,7 @@ struct transfer_in {
 		FAILED,
 	} state;
 	transfer_counts_t counts;
+	uint32_t expire;              /*!< What the first message's OPT says. */
 	size_t owner_place;           /*!< Where the last owner stands in this message. */
 	size_t owner_len;
 	uint8_t owner[WIRE_NAME_MAX]; /*!< The last owner, lower case. */
@@ -274,6 +276,16 @@ static bool take_question(transfer_in_t *transfer, cursor_t *cursor)
 	return true;
 }
 
+/*! The first message says how long the primary's version is good; a primary whose time is over has nothing to give. */
+static bool take_expire(transfer_in_t *transfer, const uint8_t *options, size_t len)
+{
+	if (transfer->counts.messages > 1) {
+		return true;
+	}
+	transfer->expire = expire_option_read(options, len);
+	return transfer->expire >= EXPIRE_MIN || fail(transfer, "%s", EXPIRE_OVER);
+}
+
 /*! Passes over authority and additional section. They should be empty but for OPT (RFC 5936, sections 2.2.4 and 2.2.5). */
 static bool skip_rest(transfer_in_t *transfer, cursor_t *cursor)
 {
@@ -295,6 +307,9 @@ static bool skip_rest(transfer_in_t *transfer, cursor_t *cursor)
 		if (record.ttl >> 24 != 0) {
 			/* The upper eight bits of RCODE (RFC 6891, section 6.1.3); the lower ones are 0. */
 			return fail_rcode(transfer, record.ttl >> 24 << 4);
+		}
+		if (!take_expire(transfer, cursor->msg + cursor->pos - record.rdlen, record.rdlen)) {
+			return false;
 		}
 	}
 	return cursor->pos == cursor->len || fail_malformed(transfer);
@@ -332,6 +347,7 @@ transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limi
 	}
 	/* RDATA is not read before it is written: its pages need not be touched for a small zone. */
 	memset(transfer, 0, offsetof(transfer_in_t, rdata));
+	transfer->expire = EXPIRE_NONE;
 	transfer->builder = builder_new(apex, limits);
 	if (transfer->builder == NULL) {
 		free(transfer);
@@ -349,12 +365,13 @@ size_t transfer_in_query(const uint8_t *apex, uint8_t dst[static 512])
 
 	memset(dst, 0, KNOT_WIRE_HEADER_SIZE);
 	knot_wire_set_qdcount(dst, 1);
+	knot_wire_set_arcount(dst, 1);
 	size_t apex_len = knot_dname_size(apex);
 	uint8_t *pos = dst + KNOT_WIRE_HEADER_SIZE;
 	memcpy(pos, apex, apex_len);
 	knot_wire_write_u16(pos + apex_len, KNOT_RRTYPE_AXFR);
 	knot_wire_write_u16(pos + apex_len + 2, KNOT_CLASS_IN);
-	return KNOT_WIRE_HEADER_SIZE + apex_len + 4;
+	return expire_option_ask(pos + apex_len + 4) - dst;
 }
 
 transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *msg, size_t len)
@@ -383,6 +400,11 @@ bool transfer_in_serial(const transfer_in_t *transfer, uint32_t *ret_serial)
 	}
 	*ret_serial = soa_serial(transfer->soa, transfer->soa_len);
 	return true;
+}
+
+uint32_t transfer_in_expire(const transfer_in_t *transfer)
+{
+	return transfer->expire;
 }
 
 int transfer_in_finish(transfer_in_t *transfer, snapshot_t **ret_snapshot)

@@ -27,6 +27,7 @@ static struct {
 	struct sockaddr_storage asked;
 	bool urgent;
 	unsigned cancels;
+	unsigned published;
 	zone_t *zone;
 	refresh_t *refresh;
 	char log[16384];
@@ -86,9 +87,17 @@ static void world_cancel(void *ctx, refresh_t *refresh)
 	world.cancels++;
 }
 
+static void world_published(void *ctx, refresh_t *refresh)
+{
+	(void)ctx, (void)refresh;
+	ck_assert_ptr_nonnull(world.zone->current);
+	world.published++;
+}
+
 static const refresh_ops_t ops = {
 	.now_ms = world_now, .wall = world_wall, .random = world_random, .arm = world_arm,
 	.probe = world_probe, .transfer = world_transfer, .cancel = world_cancel,
+	.published = world_published,
 };
 
 static void world_report(const zone_t *zone, int priority, const char *fmt, va_list args)
@@ -167,6 +176,7 @@ static const char *picture(void)
 	refresh_status_t status;
 	refresh_status(world.refresh, &status);
 	ck_assert_int_eq(status.doing, world.doing);
+	ck_assert_uint_eq(status.now_ms, world.now);
 
 	int len = 0;
 	if (world.doing != REFRESH_IDLE) {
@@ -208,11 +218,11 @@ static void answer(primary_answer_t word, unsigned serial, uint32_t expire, cons
 	refresh_probed(world.refresh, word, serial, expire, reason);
 }
 
-static void transferred(snapshot_t *snapshot, const char *reason)
+static void transferred(snapshot_t *snapshot, uint32_t expire, const char *reason)
 {
 	ck_assert_int_eq(world.doing, REFRESH_TRANSFERRING);
 	world.doing = REFRESH_IDLE;
-	refresh_transferred(world.refresh, snapshot, reason);
+	refresh_transferred(world.refresh, snapshot, expire, reason);
 }
 
 /*! One step. Seconds may have a fraction. */
@@ -229,22 +239,24 @@ static void act(const char *step)
 		}
 	} else if (strcmp(step, "early") == 0) {
 		refresh_timer(world.refresh);
+	} else if (sscanf(step, "got %u left %u", &a, &d) == 2) {
+		transferred(version(a, b, c, 604800), d, NULL);
 	} else if (sscanf(step, "got %u %u %u %u", &a, &b, &c, &d) >= 1) {
-		transferred(version(a, b, c, d), NULL);
+		transferred(version(a, b, c, d), EXPIRE_NONE, NULL);
 	} else if (strcmp(step, "broke") == 0) {
-		transferred(NULL, "connection reset");
+		transferred(NULL, EXPIRE_NONE, "connection reset");
 	} else if (sscanf(step, "fail %15s", word) == 1) {
-		answer(PRIMARY_FAILED, 0, REFRESH_NO_EXPIRE, word);
+		answer(PRIMARY_FAILED, 0, EXPIRE_NONE, word);
 	} else if (sscanf(step, "newer %u left %u", &a, &b) == 2) {
 		answer(PRIMARY_NEWER, a, b, NULL);
 	} else if (sscanf(step, "newer %u", &a) == 1) {
-		answer(PRIMARY_NEWER, a, REFRESH_NO_EXPIRE, NULL);
+		answer(PRIMARY_NEWER, a, EXPIRE_NONE, NULL);
 	} else if (sscanf(step, "same %u left %u", &a, &b) == 2) {
 		answer(PRIMARY_SAME, a, b, NULL);
 	} else if (sscanf(step, "same %u", &a) == 1) {
-		answer(PRIMARY_SAME, a, REFRESH_NO_EXPIRE, NULL);
+		answer(PRIMARY_SAME, a, EXPIRE_NONE, NULL);
 	} else if (sscanf(step, "older %u", &a) == 1) {
-		answer(PRIMARY_OLDER, a, REFRESH_NO_EXPIRE, NULL);
+		answer(PRIMARY_OLDER, a, EXPIRE_NONE, NULL);
 	} else if (sscanf(step, "notify %u serial %u", &a, &b) == 2) {
 		refresh_notified(world.refresh, &(struct sockaddr_storage[]) { host(a, 4711) }[0], true, b);
 	} else if (sscanf(step, "notify %u", &a) == 1) {
@@ -375,7 +387,7 @@ static const struct {
 		{ "wait 3600", "probe 1|0|601200" }, { "newer 2147483647", "transfer 1|0|601200" },
 		{ "got 2147483647", "idle 3600|2147483647|604800" }, { "wait 3600", "probe 1|2147483647|601200" },
 		{ "newer 1", "transfer 1|2147483647|601200" },
-		{ "got 4294967295", "idle 900|2147483647|601200" } } }, /* Undefined (RFC 1982). */
+		{ "got 4294967295", "idle 3600|4294967295|604800" } } }, /* Undefined (RFC 1982): taken. */
 	{ "expiry exactly at the time", 'o', false, {
 		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3599.999", "idle 3600.001|5|0.001" },
 		{ "early", "idle 3600.001|5|0.001" }, { "wait 0.001", "probe 1|expired|-" },
@@ -488,6 +500,11 @@ static const struct {
 		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6 left 7200", "transfer 1|5|601200" },
 		{ "got 6", "idle 3600|6|7200" }, { "wait 3600", "probe 1|6|3600" },
 		{ "same 6 left 3600", "idle 3600|6|3600" } } },
+	{ "EXPIRE in a transfer is what counts", 'o', false, {
+		{ "got 5 left 3600", "idle 3600|5|3600" }, { "wait 3599", "idle 1|5|1" }, { "check", "probe! 1|5|1" },
+		{ "newer 6 left 7200", "transfer! 1|5|1" }, { "got 6 left 5000", "idle 3600|6|5000" },
+		{ "check", "probe! 1|6|5000" }, { "newer 7 left 60", "transfer! 1|6|5000" },
+		{ "got 7 left 999999999", "idle 3600|7|604800" } } },
 	{ "EXPIRE of the primary never shortens what is left", 'o', false, {
 		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "same 5 left 60", "idle 3600|5|601200" },
 		{ "check", "probe! 1|5|601200" }, { "same 5 left 999999999", "idle 3600|5|604800" } } },
@@ -580,10 +597,16 @@ START_TEST(test_status)
 	world_begin('a', false);
 	refresh_status_t status;
 	refresh_status(world.refresh, &status);
-	ck_assert(!status.loaded && status.last_success == 0 && status.result[0].at == 0);
+	ck_assert(!status.loaded && !status.retrying && status.last_success == 0 && status.result[0].at == 0);
+	act("broke");
+	act("broke");
+	refresh_status(world.refresh, &status);
+	ck_assert(status.retrying);
+	act("check");
 	act("broke");
 	act("got 7");
 	refresh_status(world.refresh, &status);
+	ck_assert(!status.retrying);
 	ck_assert_uint_eq(status.primary_count, 2);
 	ck_assert(!status.result[0].ok && status.result[1].ok);
 	ck_assert_str_eq(status.result[0].reason, "connection reset");
@@ -596,6 +619,49 @@ START_TEST(test_status)
 	ck_assert(refresh_serial(world.refresh, &serial) && serial == 7);
 	ck_assert_ptr_eq(refresh_zone(world.refresh), world.zone);
 	ck_assert_ptr_eq(refresh_stanza(world.refresh)->primary, status.primary);
+	world_end();
+}
+END_TEST
+
+START_TEST(test_judge)
+{
+	static const struct {
+		uint32_t ours, theirs;
+		primary_answer_t answer;
+	} cases[] = {
+		{ 5, 5, PRIMARY_SAME }, { 5, 6, PRIMARY_NEWER }, { 5, 4, PRIMARY_OLDER },
+		{ 4294967295, 0, PRIMARY_NEWER }, { 0, 4294967295, PRIMARY_OLDER },
+		{ 0, 2147483647, PRIMARY_NEWER }, { 0, 2147483648, PRIMARY_NEWER }, { 2147483648, 0, PRIMARY_NEWER },
+		{ 0, 2147483649, PRIMARY_OLDER },
+	};
+	world_begin('o', false);
+	ck_assert_int_eq(refresh_judge(world.refresh, 0), PRIMARY_NEWER);
+	act("got 1");
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		act("retransfer");
+		transferred(version(cases[i].ours, 3600, 900, 604800), EXPIRE_NONE, NULL);
+		ck_assert_int_eq(refresh_judge(world.refresh, cases[i].theirs), cases[i].answer);
+	}
+	world_end();
+}
+END_TEST
+
+/*! Others are told of each version, and when the last one serves again. */
+START_TEST(test_published)
+{
+	static const struct {
+		const char *step;
+		unsigned published;
+	} steps[] = {
+		{ "broke", 0 }, { "wait 1", 0 }, { "got 5 7200 900 3600", 1 }, { "check", 1 }, { "same 5", 1 }, { "check", 1 },
+		{ "newer 6", 1 }, { "broke", 1 }, { "wait 900", 1 }, { "newer 6", 1 }, { "got 5", 1 }, { "check", 1 },
+		{ "newer 6", 1 }, { "got 6 7200 900 3600", 2 }, { "wait 3600", 2 }, { "same 6", 3 },
+	};
+	world_begin('o', false);
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		act(steps[i].step);
+		ck_assert_msg(world.published == steps[i].published, "%u: %s: %u", i, steps[i].step, world.published);
+	}
 	world_end();
 }
 END_TEST
@@ -691,7 +757,7 @@ START_TEST(test_random)
 				         random() % 9);
 				act(step);
 			} else {
-				answer(random() % 4, serial, random() % 3 ? REFRESH_NO_EXPIRE : random() % 9, "reason");
+				answer(random() % 4, serial, random() % 3 ? EXPIRE_NONE : random() % 9, "reason");
 			}
 		}
 		picture();
@@ -725,6 +791,8 @@ int main(void)
 	tcase_add_test(tcase, test_log);
 	tcase_add_test(tcase, test_log_states);
 	tcase_add_test(tcase, test_status);
+	tcase_add_test(tcase, test_judge);
+	tcase_add_test(tcase, test_published);
 	tcase_add_test(tcase, test_inherit);
 	tcase_add_test(tcase, test_weeks);
 	tcase_add_test(tcase, test_random);

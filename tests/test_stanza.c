@@ -120,25 +120,11 @@ START_TEST(test_holds)
 }
 END_TEST
 
-START_TEST(test_target_find)
-{
-	stanza_t *a = stanza_intern(sample());
-	stanza_t *b = sample();
-	target_key_none(b);
-	ck_assert_ptr_null(stanza_target_find(b, &a->target[0]));
-	ck_assert_ptr_eq(stanza_target_find(b, &a->target[1]), &b->target[1]);
-	ck_assert_ptr_null(stanza_target_find(b, &a->primary[0]));
-	stanza_release(a);
-	stanza_release(b);
-}
-END_TEST
-
 int main(void)
 {
 	TCase *tcase = tcase_create("stanza");
 	tcase_add_loop_test(tcase, test_equal, 0, sizeof(changes) / sizeof(changes[0]));
 	tcase_add_test(tcase, test_holds);
-	tcase_add_test(tcase, test_target_find);
 
 	Suite *suite = suite_create("stanza");
 	suite_add_tcase(suite, tcase);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secondary/expire_option.h"
 #include "secondary/transfer_in.h"
 #include "secondary/wire.h"
 #include "support.h"
@@ -279,6 +280,11 @@ static bool put_odd_word(message_t *msg, const char *word, const char *value)
 		put_opt(msg, "", 1 << 24);
 	} else if (strcmp(word, "optname") == 0) {
 		put_opt(msg, "\x01" "a", 0);
+	} else if (strcmp(word, "expire") == 0) {
+		put_opt(msg, "", 0);
+		msg->len -= 2;
+		put(msg, "\x00\x08\x00\x09\x00\x04", 6);
+		put_u32(msg, strtoul(value, NULL, 10));
 	} else {
 		return false;
 	}
@@ -587,6 +593,8 @@ static const struct {
 	{ "soa ns soa cut=1", "malformed message 1" },
 	{ "soa ns soa AUTH loop", "malformed message 1" },
 	{ "soa ns soa AUTH opt", "malformed message 1" },
+	{ "soa ns soa ADD expire=1", "remote is expired, ignoring" },
+	{ "soa ns ADD expire=0", "remote is expired, ignoring" },
 	{ "soa ns soa ADD optname", "malformed message 1" },
 	{ "soa ns soa ADD rdlong=www", "malformed message 1" },
 	{ "soa ns soa ADD a=www cut=3", "malformed message 1" },
@@ -658,6 +666,26 @@ START_TEST(test_large_message)
 }
 END_TEST
 
+START_TEST(test_expire)
+{
+	static const struct {
+		const char *stream;
+		uint32_t expire;
+	} cases[] = {
+		{ "soa ns soa", EXPIRE_NONE }, { "soa ns soa ADD opt", EXPIRE_NONE }, { "soa ns soa ADD expire=2", 2 },
+		{ "soa ns ADD expire=4294967294 | soa ADD expire=0", 4294967294 }, { "soa ns | soa ADD expire=5", EXPIRE_NONE },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		stream_t stream = stream_write(cases[i].stream);
+		transfer_in_t *transfer = begin();
+		ck_assert_int_eq(feed_stream(transfer, &stream, stream.count), TRANSFER_COMPLETE);
+		ck_assert_uint_eq(transfer_in_expire(transfer), cases[i].expire);
+		transfer_in_free(transfer);
+		stream_free(&stream);
+	}
+}
+END_TEST
+
 START_TEST(test_limit)
 {
 	builder_limits_t limits = { .max_octets = 150 };
@@ -709,6 +737,8 @@ START_TEST(test_query)
 		ck_assert_uint_eq(knot_pkt_qtype(pkt), KNOT_RRTYPE_AXFR);
 		ck_assert_uint_eq(knot_pkt_qclass(pkt), KNOT_CLASS_IN);
 		ck_assert(knot_dname_is_equal(query + 12, names[i]));
+		const uint8_t *expire = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_EXPIRE);
+		ck_assert(expire != NULL && knot_edns_opt_get_length(expire) == 0);
 		knot_pkt_free(pkt);
 	}
 }
@@ -773,6 +803,7 @@ int main(void)
 	tcase_add_loop_test(streams, test_after_end, 0, COUNT(good));
 	tcase_add_loop_test(streams, test_bad, 0, COUNT(bad));
 	tcase_add_loop_test(streams, test_refused, 0, COUNT(refused));
+	tcase_add_test(streams, test_expire);
 	tcase_add_test(streams, test_limit);
 	tcase_add_test(streams, test_query);
 	tcase_add_test(streams, test_unused);

@@ -21,7 +21,7 @@
  *
  * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
  * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
- * Otherwise an older version is published on the operator's command only. Serials that RFC 1982 cannot compare count as older.
+ * Otherwise an older version is published on the operator's command only. Of serials that RFC 1982 cannot compare the primary's counts as newer, as for knotd.
  *
  * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
  * test, and both ends of each jitter are seen.
@@ -34,6 +34,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "secondary/expire_option.h"
 #include "secondary/snapshot.h"
 #include "secondary/stanza.h"
 #include "secondary/zone.h"
@@ -44,11 +45,6 @@
 
 /*! No timer. */
 #define REFRESH_NEVER UINT64_MAX
-
-/*! A primary that sent no EXPIRE option (RFC 7314). */
-#define REFRESH_NO_EXPIRE  UINT32_MAX
-/*! A primary with less than this many seconds left is as good as expired: nothing is taken from it. */
-#define REFRESH_EXPIRE_MIN 2
 
 typedef struct refresh refresh_t;
 
@@ -88,15 +84,19 @@ typedef struct {
 	void (*transfer)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
 	/*! Forget what was asked for; nothing comes back for it. */
 	void (*cancel)(void *ctx, refresh_t *refresh);
+	/*! A version serves: a new one, or again the one that had expired. Others may be told. */
+	void (*published)(void *ctx, refresh_t *refresh);
 } refresh_ops_t;
 
 /*! What zone-status shows. */
 typedef struct {
 	zone_t *zone;
 	bool loaded, expired;
+	bool retrying;                                      /*!< The last check failed. */
 	uint32_t serial;
 	enum { REFRESH_IDLE, REFRESH_PROBING, REFRESH_TRANSFERRING } doing;
-	uint64_t next_check_ms, expire_ms;                  /*!< Absolute; REFRESH_NEVER: none. */
+	uint64_t now_ms;                                    /*!< When this was taken. */
+	uint64_t next_check_ms, expire_ms;                  /*!< By the same clock; REFRESH_NEVER: none. */
 	uint64_t records, octets, memory;                   /*!< Of the version that serves or is kept. */
 	int64_t last_success;                               /*!< Seconds since the epoch; 0: never. */
 	unsigned primary_count;
@@ -121,6 +121,9 @@ const stanza_t *refresh_stanza(const refresh_t *refresh);
 /*! \brief Serial of the version that serves or is kept; false: none. */
 bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial);
 
+/*! \brief What a primary's \a serial means for this zone; never PRIMARY_FAILED. */
+primary_answer_t refresh_judge(const refresh_t *refresh, uint32_t serial);
+
 /*!
  * \brief New settings (one hold, taken). With other primaries a check under way is given up and a new one begins; with the
  *        same ones snapshot, timers and work go on, clamped anew. Without memory the old ones stay, with an error line.
@@ -134,7 +137,7 @@ void refresh_timer(refresh_t *refresh);
  * \brief The answer to ops->probe.
  *
  * \param serial  With an answer: the primary's.
- * \param expire  With an answer: seconds that the primary's own version is good for, or REFRESH_NO_EXPIRE. It bounds ours, so
+ * \param expire  With an answer: seconds that the primary's own version is good for, or EXPIRE_NONE. It bounds ours, so
  *                that a chain of secondaries expires as one (RFC 7314, section 4).
  * \param reason  With PRIMARY_FAILED: words that end a log line.
  */
@@ -144,8 +147,9 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
  * \brief The end of ops->transfer.
  *
  * \param snapshot  Taken: the new version, which is checked (serial: RFC 1982) and published. NULL: failed with \a reason.
+ * \param expire    With a snapshot: as with refresh_probed(); EXPIRE_NONE: what was said there.
  */
-void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, const char *reason);
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason);
 
 /*!
  * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, or repeats the one under way

@@ -64,8 +64,8 @@ stanza_t *stanza_intern(stanza_t *stanza);
 /*! \brief Do both have the same primaries (addresses, via, keys) in the same order? Then work that was begun with one may go on. */
 bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b);
 
-/*! \brief The target of \a stanza that equals \a target (address, via, key), or NULL. Borrow: from the stanza. */
-const primary_t *stanza_target_find(const stanza_t *stanza, const primary_t *target);
+/*! \brief Are both the same address with port, via and key? */
+bool primary_equal(const primary_t *a, const primary_t *b);
 
 /*! \brief Counts one more holder. */
 stanza_t *stanza_hold(stanza_t *stanza);

@@ -13,7 +13,8 @@
  * Accept whole or reject whole (RFC 5936). Checked: RCODE (with OPT's upper bits), opcode, QR, TC, one question at most and
  * then ours, some record in each message, class, first and last SOA equal but for case and TTL, nothing behind the last,
  * nothing outside the zone, no meta types, every length and count, and all that the builder checks. As by knotd, AA is not
- * looked at, and what stands in authority and additional section is passed over. TTLs above 2^31 - 1 count as 0
+ * looked at, and what stands in authority and additional section is passed over, but for OPT: a primary that is expired
+ * (EXPIRE, RFC 7314) is not believed. TTLs above 2^31 - 1 count as 0
  * (RFC 2181, section 8). Which octets are hostile: all of them.
  *
  * Threads: one at a time, no RCU. Blocks: no; a message is at most 64 KiB, so a call is short.
@@ -39,7 +40,7 @@ typedef struct {
 /*! \brief Begins a full transfer of the zone \a apex (in full, any case; copied). Own, or NULL (no memory). */
 transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limits);
 
-/*! \brief Writes the AXFR query for \a apex (id 0) into \a dst; returns its length. */
+/*! \brief Writes the AXFR query for \a apex (id 0), which asks for EXPIRE, into \a dst; returns its length. */
 size_t transfer_in_query(const uint8_t *apex, uint8_t dst[static 512]);
 
 /*!
@@ -51,6 +52,9 @@ transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *ms
 
 /*! \brief Serial of the opening SOA; false as long as none came. */
 bool transfer_in_serial(const transfer_in_t *transfer, uint32_t *ret_serial);
+
+/*! \brief Seconds for which the primary's version is good, as its first message says (RFC 7314), or EXPIRE_NONE. */
+uint32_t transfer_in_expire(const transfer_in_t *transfer);
 
 /*!
  * \brief Makes the snapshot of a complete transfer; to be called once.

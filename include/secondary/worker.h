@@ -4,14 +4,12 @@
  *
  * \brief The one background thread of the process: a libuv loop that owns every timer and socket of all zones.
  *
- * It runs the refresh machine of each zone, and does what that asks for: SOA probes (UDP; TCP on truncation, or when UDP stays
- * without answer), transfers, timers. Other threads only leave messages: a wait-free queue and a wake-up.
+ * It runs the refresh machine of each zone (refresh.h), the errands that those ask for (errand.h: SOA probes, transfers), their
+ * timers, and tells others of new versions (notify_out.h). Other threads only leave letters: a wait-free queue and a wake-up.
  *
  * Fairness. At most `transfer-limit` transfers run, `transfer-limit-remote` of them with one address, and WORKER_PROBES_MAX
- * probes; further ones wait: urgent ones (NOTIFY, commands) go first, then each remote has its turn. A remote that has not
- * answered yet, or failed to, is asked by one zone at a time until it answers; and a primary that did not answer is left
- * alone for WORKER_REMOTE_PAUSE_MS by all its zones: what waits for it fails with it, what is asked of it meanwhile fails at
- * once, unless urgent. So a dead one holds up nothing but itself.
+ * probes; further ones wait for their turn (turns.h), urgent ones (NOTIFY, commands) less long. A primary that does not answer
+ * is left alone for WORKER_REMOTE_PAUSE_MS by all its zones, and holds up nothing but itself.
  *
  * Memory. A zone has one agent from worker_zone_set() on, half a kilobyte: timer, letter and question under way are parts of
  * it, so that telling the worker allocates nothing and cannot fail.
@@ -57,7 +55,12 @@ void worker_stop(void);
  */
 int worker_zone_set(zone_t *zone, stanza_t *stanza);
 
-/*! \brief Nobody is attached any more: its machine is stopped. Thread: unload(). Blocks: no. The worker lets go of its hold later. */
+/*!
+ * \brief Nobody is attached any more: its machine is stopped. Once for a zone, with the worker running.
+ *
+ * Thread: unload(), or a load() that failed, registered with RCU or not: the last hold is given up by the worker. Blocks: no.
+ * \param zone  The caller's hold, taken.
+ */
 void worker_zone_gone(zone_t *zone);
 
 /*!
@@ -67,6 +70,13 @@ void worker_zone_gone(zone_t *zone);
  * asks for the then current serial anyway.
  */
 void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
+
+/*!
+ * \brief Sends NOTIFY to the zone's targets, soon. Thread: any but hooks. Blocks: no.
+ *
+ * \return KNOT_EOK, or KNOT_ENOENT: the worker was never told of the zone.
+ */
+int worker_notify_out(zone_t *zone);
 
 /*!
  * \brief Runs \a visit(refresh, ctx) on the worker and waits for its end.

@@ -60,7 +60,7 @@ int zone_attach(const knot_dname_t *name, struct instance *instance, zone_t **re
 /*!
  * \brief Takes \a instance off; returns true when it was the last, and then the zone has left the registry.
  *
- * The caller's hold stays: in the former case it tells the worker (worker_zone_gone()), in both it ends with zone_release().
+ * The caller's hold stays: in the former case the worker takes it (worker_zone_gone()), else it ends with zone_release().
  * An instance may be attached several times; each time counts.
  */
 bool zone_detach(zone_t *zone, struct instance *instance);
@@ -87,7 +87,8 @@ zone_t *zone_hold(zone_t *zone);
 /*!
  * \brief Counts one less; the last frees the zone after a grace period and gives its snapshot up. NULL is a no-op.
  *
- * Thread: any registered with RCU; also one that is not, when the worker was never told of the zone (a load() that failed).
+ * Thread: any registered with RCU; also one that is not, where others hold the zone still, or the worker was never told of it (a
+ * load() that failed).
  */
 void zone_release(zone_t *zone);
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What the refresh machine has asked of a primary, a SOA probe or a transfer, from its turn to the machine's answer.
+ *
+ *     errand_ask() --> turn --> exchange --> soa_probe or transfer_in --> refresh_probed() or refresh_transferred()
+ *
+ * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. Which errand may begin is turns.h.
+ *
+ * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size. Memory: the
+ * errand is part of its zone's agent, so that asking allocates nothing but its remote.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "secondary/exchange.h"
+#include "secondary/refresh.h"
+#include "secondary/soa_probe.h"
+#include "secondary/transfer_in.h"
+#include "secondary/turns.h"
+
+typedef enum { ERRAND_PROBE, ERRAND_TRANSFER } errand_kind_t;
+
+/*! All errands of a loop. */
+typedef struct {
+	turns_t turns;
+	uv_loop_t *loop;
+	uv_idle_t fail;          /*!< Runs while errands are failing. */
+	bool stopping;
+} errands_t;
+
+/*! The one errand of a zone. Zeroed: nothing is asked. */
+typedef struct {
+	turn_t turn;
+	errands_t *errands;
+	refresh_t *refresh;
+	bool tcp;
+	stanza_t *stanza;        /*!< Held, for the primary and its key. */
+	const primary_t *primary;
+	exchange_t *exchange;
+	int read;                /*!< Probe: what soa_probe_read() returned. */
+	soa_probe_t *probe;      /*!< Probe, once it runs. */
+	transfer_in_t *transfer; /*!< Transfer, once it runs. */
+	transfer_status_t status;
+} errand_t;
+
+/*! \brief Begins. \param limits  By errand_kind_t. \param pause_ms  How long a silent primary is left alone. */
+void errands_init(errands_t *errands, uv_loop_t *loop, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS]);
+
+/*! \brief Starts nothing more, and closes the handle: the loop must run on. Machines are freed, or about to be. */
+void errands_stop(errands_t *errands);
+
+/*! \brief Forgets the remotes. Nothing is asked any more. */
+void errands_clear(errands_t *errands);
+
+/*! \brief Starts what may start. To be called at the end of each turn of the loop in which a machine was called. */
+void errands_start(errands_t *errands);
+
+/*! \brief Asks \a primary, of the stanza of \a refresh, which hears of it in a later turn of the loop. \a errand is idle. */
+void errand_ask(errands_t *errands, errand_t *errand, refresh_t *refresh, errand_kind_t kind, const primary_t *primary,
+                bool urgent);
+
+/*! \brief Gives up what is asked; nothing comes back for it. */
+void errand_cancel(errand_t *errand);
+
+/*! \brief Milliseconds of the loop's clock, read anew. */
+uint64_t errands_now(const errands_t *errands);

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What the refresh machine has asked of a primary.
+ */
+#include "secondary/errand.h"
+
+#include <assert.h>
+#include <libknot/errcode.h>
+#include <libknot/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <urcu/compiler.h>
+
+#include "secondary/address.h"
+#include "secondary/report.h"
+
+/*! A probe by datagrams at most: somewhat longer than EXCHANGE_UDP_PAUSES_MS take. */
+#define PROBE_UDP_TIMEOUT_MS 8000
+/*! A probe over TCP: connecting, and each further step. With the datagrams before it, a dead primary costs its zone 12 s. */
+#define PROBE_TCP_TIMEOUT_MS 5000
+/*! Errands that fail without being tried, per turn of the loop: so many zones wait for one turn (about a millisecond). */
+#define FAILURES_A_TURN      256
+/*! Octets of a reason with the last 0: a log line of knotd holds little more. */
+#define REASON_MAX           384
+
+uint64_t errands_now(const errands_t *errands)
+{
+	uv_update_time(errands->loop);
+	return uv_now(errands->loop);
+}
+
+static errand_t *errand_of(turn_t *turn)
+{
+	return turn != NULL ? caa_container_of(turn, errand_t, turn) : NULL;
+}
+
+/*! Gives back what an errand holds, its turn excepted. */
+static void errand_clear(errand_t *errand)
+{
+	transfer_in_free(errand->transfer);
+	free(errand->probe);
+	stanza_release(errand->stanza);
+	*errand = (errand_t) { .turn = errand->turn };
+}
+
+/*! Tells the machine that nothing came of its question. */
+static void deliver_failure(refresh_t *refresh, errand_kind_t kind, const char *reason)
+{
+	switch (kind) {
+	case ERRAND_PROBE:
+		refresh_probed(refresh, PRIMARY_FAILED, 0, EXPIRE_NONE, reason);
+		break;
+	case ERRAND_TRANSFER:
+		refresh_transferred(refresh, NULL, EXPIRE_NONE, reason);
+		break;
+	}
+}
+
+/*! \name Beginning */
+
+static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t len);
+static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t len);
+static void on_probe_done(void *ctx, int ret);
+static void on_transfer_done(void *ctx, int ret);
+
+static int exchange_begin(errand_t *errand, exchange_params_t *params, const exchange_callbacks_t *callbacks)
+{
+	params->remote = errand->primary->addr;
+	params->via = errand->primary->via;
+	params->key = errand->primary->key.name != NULL ? &errand->primary->key : NULL;
+	return exchange_start(errand->errands->loop, params, callbacks, errand, &errand->exchange);
+}
+
+static int probe_begin(errand_t *errand)
+{
+	static const exchange_callbacks_t callbacks = { on_probe_message, on_probe_done };
+	if (errand->probe == NULL && (errand->probe = malloc(sizeof(*errand->probe))) == NULL) {
+		return KNOT_ENOMEM;
+	}
+
+	const zone_t *zone = refresh_zone(errand->refresh);
+	uint8_t query[SOA_PROBE_QUERY_MAX];
+	exchange_params_t params = {
+		.tcp = errand->tcp,
+		.query = query,
+		.query_len = soa_probe_query(zone->name, zone->name_len, query),
+		.timeout_ms = errand->tcp ? 2 * PROBE_TCP_TIMEOUT_MS : PROBE_UDP_TIMEOUT_MS,
+		.idle_timeout_ms = PROBE_TCP_TIMEOUT_MS,
+	};
+	return exchange_begin(errand, &params, &callbacks);
+}
+
+static int transfer_begin(errand_t *errand)
+{
+	static const exchange_callbacks_t callbacks = { on_transfer_message, on_transfer_done };
+	const zone_t *zone = refresh_zone(errand->refresh);
+	refresh_status_t status;
+	refresh_status(errand->refresh, &status);
+	builder_limits_t limits = { .max_octets = errand->stanza->zone_max_size, .size_hint = status.memory };
+	errand->transfer = transfer_in_new(zone->name, &limits);
+	if (errand->transfer == NULL) {
+		return KNOT_ENOMEM;
+	}
+
+	uint8_t query[512];
+	exchange_params_t params = {
+		.tcp = true,
+		.query = query,
+		.query_len = transfer_in_query(zone->name, query),
+		.timeout_ms = errand->stanza->transfer_timeout_ms,
+		.idle_timeout_ms = errand->stanza->transfer_idle_timeout_ms,
+	};
+	return exchange_begin(errand, &params, &callbacks);
+}
+
+/*! \name Those that fail without being tried */
+
+static void on_fail(uv_idle_t *idle)
+{
+	errands_t *errands = idle->data;
+	for (unsigned i = 0; i < FAILURES_A_TURN; i++) {
+		errand_t *errand = errand_of(turns_next_failed(&errands->turns));
+		if (errand == NULL) {
+			uv_idle_stop(idle);
+			break;
+		}
+		refresh_t *refresh = errand->refresh;
+		errand_clear(errand);
+		deliver_failure(refresh, errand->turn.kind, knot_strerror(errand->turn.error));
+	}
+	errands_start(errands);
+}
+
+void errands_start(errands_t *errands)
+{
+	if (errands->stopping) {
+		return;
+	}
+	errand_t *errand;
+	while ((errand = errand_of(turns_next(&errands->turns, errands_now(errands)))) != NULL) {
+		int ret = errand->turn.kind == ERRAND_PROBE ? probe_begin(errand) : transfer_begin(errand);
+		if (ret != KNOT_EOK) {
+			turns_fail(&errands->turns, &errand->turn, ret);
+		}
+	}
+	if (turns_has_failed(&errands->turns)) {
+		uv_idle_start(&errands->fail, on_fail);
+	}
+}
+
+/*! \name Probes */
+
+static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t len)
+{
+	errand_t *errand = ctx;
+	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
+	const zone_t *zone = refresh_zone(errand->refresh);
+	errand->read = soa_probe_read(msg, len, zone->name, zone->name_len, errand->probe);
+	return EXCHANGE_ENOUGH;
+}
+
+/*! Asks again over TCP when a datagram was not enough. Returns false when that is of no use, or impossible. */
+static bool probe_again(errand_t *errand, int *ret)
+{
+	bool is_enough = *ret == KNOT_EOK && (errand->read != KNOT_EOK || !errand->probe->is_truncated);
+	if (errand->tcp || is_enough) {
+		return false;
+	}
+	errand->tcp = true;
+	int started = probe_begin(errand);
+	if (started != KNOT_EOK) {
+		*ret = started;
+	}
+	return started == KNOT_EOK;
+}
+
+/*! \param ret  Of the exchange. \param read  Of soa_probe_read(). */
+static void deliver_probe(refresh_t *refresh, int ret, int read, const soa_probe_t *probe)
+{
+	if (ret != KNOT_EOK) {
+		deliver_failure(refresh, ERRAND_PROBE, knot_strerror(ret));
+	} else if (read != KNOT_EOK) {
+		deliver_failure(refresh, ERRAND_PROBE, probe->reason);
+	} else if (probe->is_truncated) {
+		deliver_failure(refresh, ERRAND_PROBE, knot_strerror(KNOT_EMALF)); /* TC over TCP. */
+	} else {
+		refresh_probed(refresh, refresh_judge(refresh, probe->serial), probe->serial, probe->expire, NULL);
+	}
+}
+
+static void on_probe_done(void *ctx, int ret)
+{
+	errand_t *errand = ctx;
+	errands_t *errands = errand->errands;
+	errand->exchange = NULL;
+	if (!probe_again(errand, &ret)) {
+		refresh_t *refresh = errand->refresh;
+		soa_probe_t probe = *errand->probe;
+		int read = errand->read;
+		turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
+		errand_clear(errand);
+		deliver_probe(refresh, ret, read, &probe);
+	}
+	errands_start(errands);
+}
+
+/*! \name Transfers */
+
+static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t len)
+{
+	errand_t *errand = ctx;
+	bool is_first = errand->status == TRANSFER_MORE && transfer_in_counts(errand->transfer).messages == 0;
+	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
+	errand->status = transfer_in_message(errand->transfer, msg, len);
+	if (is_first && errand->status != TRANSFER_FAILED) {
+		char remote[ADDRESS_TEXT_MAX];
+		report(refresh_zone(errand->refresh), LOG_INFO, "AXFR, incoming, remote %s, started",
+		       address_text(&errand->primary->addr, remote));
+		errands_start(errand->errands); /* Others need not wait for the end of this transfer. */
+	}
+	return errand->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
+}
+
+static void report_finished(const errand_t *errand)
+{
+	transfer_counts_t counts = transfer_in_counts(errand->transfer);
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh_zone(errand->refresh), LOG_INFO,
+	       "AXFR, incoming, remote %s, finished, %.2f seconds, %llu messages, %llu bytes",
+	       address_text(&errand->primary->addr, remote),
+	       (errands_now(errand->errands) - errand->turn.began) / 1000.0,
+	       (unsigned long long)counts.messages, (unsigned long long)counts.octets);
+}
+
+/*! Makes the version of a transfer that ended with \a ret; NULL: there is none, for a reason. */
+static snapshot_t *transfer_finish(errand_t *errand, int ret, char reason[static REASON_MAX])
+{
+	snapshot_t *snapshot = NULL;
+	const char *error = "";
+	if (errand->status == TRANSFER_FAILED) {
+		error = transfer_in_error(errand->transfer);
+	} else if (ret == KNOT_EOK) {
+		ret = transfer_in_finish(errand->transfer, &snapshot);
+		error = ret != KNOT_EOK ? transfer_in_error(errand->transfer) : "";
+	}
+	if (snapshot != NULL) {
+		report_finished(errand);
+		return snapshot;
+	}
+	snprintf(reason, REASON_MAX, "%s", error[0] != '\0' ? error : knot_strerror(ret));
+	return NULL;
+}
+
+static void on_transfer_done(void *ctx, int ret)
+{
+	errand_t *errand = ctx;
+	errands_t *errands = errand->errands;
+	errand->exchange = NULL;
+	refresh_t *refresh = errand->refresh;
+	char reason[REASON_MAX] = "";
+	snapshot_t *snapshot = transfer_finish(errand, ret, reason);
+	uint32_t expire = transfer_in_expire(errand->transfer);
+	turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
+	errand_clear(errand);
+
+	refresh_transferred(refresh, snapshot, expire, reason);
+	errands_start(errands);
+}
+
+/*! \name From outside */
+
+void errands_init(errands_t *errands, uv_loop_t *loop, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS])
+{
+	turns_init(&errands->turns, pause_ms, limits);
+	errands->loop = loop;
+	errands->stopping = false;
+	uv_idle_init(loop, &errands->fail);
+	errands->fail.data = errands;
+}
+
+void errands_stop(errands_t *errands)
+{
+	errands->stopping = true;
+	uv_close((uv_handle_t *)&errands->fail, NULL);
+}
+
+void errands_clear(errands_t *errands)
+{
+	turns_clear(&errands->turns);
+}
+
+void errand_ask(errands_t *errands, errand_t *errand, refresh_t *refresh, errand_kind_t kind, const primary_t *primary,
+                bool urgent)
+{
+	assert(errand->turn.state == TURN_NONE);
+	errand->errands = errands;
+	errand->refresh = refresh;
+	errand->stanza = stanza_hold((stanza_t *)refresh_stanza(refresh));
+	errand->primary = primary;
+	turns_ask(&errands->turns, &errand->turn, &primary->addr, kind, urgent, errands_now(errands));
+}
+
+void errand_cancel(errand_t *errand)
+{
+	if (errand->turn.state == TURN_NONE) {
+		return;
+	}
+	if (errand->turn.state == TURN_RUNNING) {
+		exchange_cancel(errand->exchange);
+	}
+	turns_cancel(&errand->errands->turns, &errand->turn);
+	errand_clear(errand);
+}
