@@ -575,6 +575,15 @@ static uint16_t put_dname(query_t *query, qp_leaf_t node, const rrset_t *dname)
 	return section_rdata(query->msg, begin);
 }
 
+/*! Does a DNAME, whose target stands at \a pos, lead to below itself? What it makes would grow for ever. */
+static bool leads_below(const query_t *query, uint16_t pos)
+{
+	const lookup_t *at = &query->at;
+	uint8_t target[WIRE_NAME_MAX];
+	const uint8_t len = section_read_name(query->msg, pos, target, NULL);
+	return wire_name_within(target, len, at->name + at->len - at->encloser_len, at->encloser_len);
+}
+
 /*! Substitutes the DNAME at the closest encloser, \a node (RFC 6672, section 3.2). */
 static bool follow_dname(query_t *query, qp_leaf_t node)
 {
@@ -609,6 +618,10 @@ static bool follow_dname(query_t *query, qp_leaf_t node)
 	}
 	note_step(query, node, rest);
 	if (query->question->qtype == KNOT_RRTYPE_CNAME) {
+		return false;
+	}
+	if (leads_below(query, rest)) {
+		query->result.outcome = ANSWER_LOOP;
 		return false;
 	}
 	return follow(query, section_rdata(query->msg, begin));
@@ -759,6 +772,15 @@ answer_result_t answer(const snapshot_t *snapshot, const question_t *question, m
 	query.at.len = question->qname_len;
 	query.at.place = place_in_qname(msg, question->qname_len);
 	return query_answer(&query);
+}
+
+bool answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain)
+{
+	assert(chain->steps > 0);
+	query_t query;
+	query_begin(&query, chain->step[0].snapshot, question, msg, chain);
+	prove_aliases(&query);
+	return !query.result.truncated;
 }
 
 answer_result_t answer_continue(const snapshot_t *snapshot, const question_t *question, message_t *msg,

@@ -92,6 +92,8 @@ static const char *const plain_zone =
 	"dnout DNAME Far.Test.\n"
 	"dnroot DNAME .\n"
 	"dnloop DNAME x.dnloop\n"
+	"dna DNAME x.dnb\n"
+	"dnb DNAME dna\n"
 	"dnent DNAME www\n"
 	"x.y.dnent TXT \"occluded\"\n"
 	"dnlong DNAME l23456789012345678901234567890123456789012345678901234567890123."
@@ -648,16 +650,19 @@ START_TEST(test_chain)
 }
 END_TEST
 
-/*! A DNAME that leads into itself ends at the longest name or the longest chain, and is itself sent once. */
+/*! DNAMEs that lead back end at once, at the longest name, or with the longest chain; each is sent once. */
 START_TEST(test_dname_growth)
 {
 	snapshot_t *snapshot = support_zone("example.", plain_zone);
 	static const struct {
 		const char *qname;
 		answer_t outcome;
+		unsigned dnames, cnames;
 	} cases[] = {
-		{ "q.dnloop.example.", ANSWER_LOOP },
-		{ LONG63 "." LONG63 "." LONG63 ".q23456789012345678901234567890123.dnloop.example.", ANSWER_OVERFLOW },
+		{ "q.dnloop.example.", ANSWER_LOOP, 1, 1 },
+		{ LONG63 "." LONG63 "." LONG63 ".q234567890123456789012345678901234567890123456.dnloop.example.", ANSWER_OVERFLOW, 1, 0 },
+		{ "q.dna.example.", ANSWER_LOOP, 2, ANSWER_CHAIN_MAX },
+		{ LONG63 "." LONG63 "." LONG63 ".q2345678901234567890123456789012345.dna.example.", ANSWER_OVERFLOW, 2, 14 },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		alias_chain_t target;
@@ -666,9 +671,12 @@ START_TEST(test_dname_growth)
 		ck_assert_int_eq(result.outcome, cases[i].outcome);
 		knot_pkt_t *pkt = response_parse(&msg);
 		const knot_pktsection_t *records = knot_pkt_section(pkt, KNOT_ANSWER);
+		unsigned dnames = 0;
 		for (unsigned j = 0; j < records->count; j++) {
-			ck_assert_int_eq(knot_pkt_rr(records, j)->type == KNOT_RRTYPE_DNAME, j == 0);
+			dnames += knot_pkt_rr(records, j)->type == KNOT_RRTYPE_DNAME;
 		}
+		ck_assert_uint_eq(dnames, cases[i].dnames);
+		ck_assert_uint_eq(records->count - dnames, cases[i].cnames);
 		knot_pkt_free(pkt);
 		free(msg.wire);
 	}
