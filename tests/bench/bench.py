@@ -109,7 +109,47 @@ def bench_load(servers, arguments):
     print(f"| ratio | {median(ratios[0]):.2f} | {min(ratios[0]):.2f} – {max(ratios[0]):.2f} | {median(ratios[1]):.2f} | |\n")
 
 
-BENCHES = {"load": bench_load}
+def drain_transfer(server, zone):
+    """Seconds from the request to the last octet of an AXFR, and the octets. The client only receives, and has no more to ask."""
+    wire = message(zone, "AXFR", payload=None).to_wire()
+    buffer, octets = bytearray(1 << 20), 0
+    with socket.create_connection((server.address, server.port)) as client:
+        began = last = time.monotonic()
+        client.sendall(len(wire).to_bytes(2, "big") + wire)
+        client.shutdown(socket.SHUT_WR)
+        while count := client.recv_into(buffer):
+            octets, last = octets + count, time.monotonic()
+    return last - began, octets
+
+
+def bench_transfer(servers, arguments):
+    """A full transfer out of a zone of a million records over loopback."""
+    zone, records = zones.H1M, zones.H1M_RECORDS * arguments.scale
+    text = ROOT / "build" / f"h{arguments.scale}m.zone"
+    zones.write_h1m(text, arguments.scale)
+    native = servers.knotd({zone: ""})
+    native.zone_file(zone).unlink(missing_ok=True)
+    native.prepare = lambda: native.zone_file(zone).symlink_to(text)
+    ours = servers.secondary([zone], [native], items={"transfer-to": "everyone"}, acl={"everyone": {"action": "transfer"}})
+    native.start()
+    ours.start().await_serial(zone, timeout=300)
+
+    peers = {"mod-secondary": ours, "knotd": native}
+    results = {name: [] for name in peers}
+    for _ in range(arguments.rounds):
+        for name, server in peers.items():
+            results[name].append(drain_transfer(server, zone))
+
+    print(f"### transfer: AXFR out of {records:,} records over loopback, {arguments.rounds} rounds in turns\n")
+    print("| server | seconds, median | least – most | octets | MB/s |\n|---|---|---|---|---|")
+    for name, rounds in results.items():
+        times, octets = [seconds for seconds, _ in rounds], rounds[0][1]
+        print(f"| {name} | {median(times):.3f} | {min(times):.3f} – {max(times):.3f} | {octets:,} | {octets / median(times) / 1e6:.0f} |")
+    ratios = [a[0] / b[0] for a, b in zip(*results.values())]
+    print(f"| ratio | {median(ratios):.2f} | {min(ratios):.2f} – {max(ratios):.2f} | | |\n")
+
+
+BENCHES = {"load": bench_load, "transfer": bench_transfer}
 
 
 def main():
