@@ -20,6 +20,7 @@
 #include "secondary/address.h"
 #include "secondary/answer.h"
 #include "secondary/chase.h"
+#include "secondary/foreign.h"
 #include "secondary/outgoing.h"
 #include "secondary/rcu.h"
 #include "secondary/settings.h"
@@ -207,19 +208,69 @@ static bool is_knotds(const uint8_t *apex, size_t len, void *ctx)
 	return settings_zone_section(ctx, apex);
 }
 
-/*! Follows aliases that leave the zone. What is in none of ours is left to whoever asks. */
+/*! EDE with text goes into the OPT record that knotd will send, where there is room for it. */
+static bool add_ede_text(const char *text, message_t *msg, knotd_qdata_t *qdata)
+{
+	uint8_t option[2 + EDE_TEXT_MAX];
+	const size_t len = strlen(text);
+	const size_t size = KNOT_EDNS_OPTION_HDRLEN + 2 + len;
+	if (knot_rrset_empty(&qdata->opt_rr) || msg->limit - msg->size < size || len > EDE_TEXT_MAX) {
+		return false;
+	}
+	knot_wire_write_u16(option, KNOT_EDNS_EDE_OTHER);
+	memcpy(option + 2, text, len);
+	return knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) == KNOT_EOK;
+}
+
+/*! An extended error goes out where there is room: knotd looks for two octets less than it takes. */
+static void take_note(const foreign_note_t *note, message_t *msg, knotd_qdata_t *qdata)
+{
+	if (note->ede == KNOT_EDNS_EDE_NONE || msg->limit - msg->size < KNOT_EDNS_OPTION_HDRLEN + 2) {
+		return;
+	}
+	if (note->ede_text == NULL || !add_ede_text(note->ede_text, msg, qdata)) {
+		qdata->rcode_ede = note->ede;
+	}
+}
+
+/*! Puts what is known of a target outside our zones. Returns true if that leads on to one of ours. */
+static bool follow_outside(const instance_t *instance, const question_t *question, message_t *msg, alias_chain_t *chain,
+                           answer_result_t *result, knotd_qdata_t *qdata)
+{
+	if (!knot_wire_get_rd(qdata->query->wire) || !foreign_is_followed(&instance->foreign, question, chain)) {
+		return false;
+	}
+	const bool tcp = qdata->params->proto != KNOTD_QUERY_PROTO_UDP;
+	foreign_note_t note;
+	foreign_follow(&instance->foreign, question, tcp, msg, chain, result, &note);
+	take_note(&note, msg, qdata);
+	return note.goes_home;
+}
+
+/*! Follows aliases that leave the zone. */
 static void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
                            const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result,
                            knotd_qdata_t *qdata)
 {
-	switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
-	case CHASE_DONE:
-	case CHASE_OUTSIDE:
-		break;
-	case CHASE_UNSERVED:
-		qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
-		break;
-	}
+	unsigned rounds = 0;
+	bool again;
+	do {
+		again = false;
+		switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
+		case CHASE_DONE:
+			if (rounds > 0 && result->outcome == ANSWER_LOOP) {
+				const foreign_note_t loop = foreign_loop();
+				take_note(&loop, msg, qdata);
+			}
+			break;
+		case CHASE_OUTSIDE:
+			again = follow_outside(instance, question, msg, chain, result, qdata) && ++rounds < FOREIGN_ROUNDS_MAX;
+			break;
+		case CHASE_UNSERVED:
+			qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
+			break;
+		}
+	} while (again);
 }
 
 /*! Answers from a version of the zone. */

@@ -14,6 +14,7 @@
 #include "secondary/qp_txn.h"
 #include "secondary/settings.h"
 #include "secondary/worker.h"
+#include "settings_upstream.h"
 
 /*! Lines about single zones of a list; two stanzas with the same list of 100,000 names have one mistake, not 100,000. */
 #define COMPLAINTS_MAX 10
@@ -148,6 +149,7 @@ static held_t held_by(const instance_t *newcomer, const knot_dname_t *name, stan
 static void zone_drop(instance_t *instance, zone_t *zone)
 {
 	if (zone_detach(zone, instance)) {
+		upstream_zone_gone(zone);
 		worker_zone_gone(zone);
 	} else {
 		zone_release(zone);
@@ -172,7 +174,8 @@ static int zone_take(instance_t *instance, const knot_dname_t *name)
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
-	return worker_zone_set(instance->zone, stanza_hold(instance->stanza));
+	ret = upstream_zone_set(instance->zone, instance->foreign.upstream, instance->foreign.ahead);
+	return ret == KNOT_EOK ? worker_zone_set(instance->zone, stanza_hold(instance->stanza)) : ret;
 }
 
 /*! May this zone be ours? Logs what is against it. */
@@ -335,7 +338,10 @@ static int list_hand_over(instance_t *instance)
 {
 	int ret = KNOT_EOK;
 	for (size_t i = 0; i < instance->count && ret == KNOT_EOK; i++) {
-		ret = worker_zone_set(instance->list[i], stanza_hold(instance->stanza));
+		ret = upstream_zone_set(instance->list[i], instance->foreign.upstream, instance->foreign.ahead);
+		if (ret == KNOT_EOK) {
+			ret = worker_zone_set(instance->list[i], stanza_hold(instance->stanza));
+		}
 	}
 	return ret;
 }
@@ -389,7 +395,10 @@ int instance_new(knotd_mod_t *mod, instance_t **ret_instance)
 	instance->name_copy = knotd_mod_zone(mod);
 	instance->global = instance->name_copy == NULL;
 
-	int ret = instance->global ? load_global_scope(instance) : load_zone_scope(instance);
+	int ret = settings_upstream(mod, &instance->foreign);
+	if (ret == KNOT_EOK) {
+		ret = instance->global ? load_global_scope(instance) : load_zone_scope(instance);
+	}
 	if (ret != KNOT_EOK) {
 		instance_free(instance);
 		return ret;
@@ -412,6 +421,7 @@ void instance_free(instance_t *instance)
 	for (size_t i = 0; i < instance->count; i++) {
 		zone_drop(instance, instance->list[i]);
 	}
+	upstream_release(instance->foreign.upstream);
 	free(instance->list);
 	arena_release(instance->arena);
 	stanza_release(instance->stanza);

@@ -181,7 +181,7 @@ static int read_all(int fd, char *text, size_t max, size_t *ret_len)
 
 int resolv_conf_read(const char *path, struct sockaddr_storage *servers, unsigned max, unsigned *ret_count)
 {
-	int fd;
+	int fd = -1;
 	int ret = open_regular(path, &fd);
 	if (ret != KNOT_EOK) {
 		return ret;

@@ -21,7 +21,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The module's own items. */
+#include "settings_upstream.h"
+
+/* The module's own items; those about names outside our zones are in settings_upstream.h. */
 #define S_ZONES           "\x05""zones"
 #define S_ZONES_FILE      "\x0A""zones-file"
 #define S_TRANSFER_FROM   "\x0D""transfer-from"
@@ -71,12 +73,17 @@ static const uint8_t MODULE_NAME[] = "\x0D""mod-secondary";
 
 #define HOURS(n)           ((n) * 3600)
 #define DAYS(n)            ((n) * HOURS(24))
+#define MEGA(n)            ((int64_t)(n) << 20)
 #define GIGA(n)            ((int64_t)(n) << 30)
 
 /*! Longer than any refresh interval in use makes no sense, and milliseconds fit 32 bits. */
 #define JITTER_MAX_S       DAYS(1)
 /*! So does this; a transfer that takes longer is a stalled one. */
 #define TIMEOUT_MAX_S      DAYS(30)
+/*! A worker that waits longer than this has lost its clients. */
+#define UPSTREAM_HOLD_MAX_MS  1000
+/*! Each target costs two entries of the cache and two questions. */
+#define UPSTREAM_PREFETCH_MAX 1000000
 /*! Each transfer holds a socket and a builder. */
 #define LIMIT_MAX          10000
 
@@ -116,6 +123,15 @@ const yp_item_t settings_items[] = {
 	{ S_LIMIT,          YP_TINT,   YP_VINT = { 1, LIMIT_MAX, 64 } },
 	{ S_LIMIT_REMOTE,   YP_TINT,   YP_VINT = { 1, LIMIT_MAX, 8 } },
 	{ S_CONTROL,        YP_TSTR,   YP_VNONE },
+	{ S_UPSTREAM,       YP_TSTR,   YP_VNONE, YP_FMULTI },
+	{ S_UPSTREAM_HOLD,  YP_TINT,   YP_VINT = { 0, UPSTREAM_HOLD_MAX_MS, 0 } },
+	{ S_UPSTREAM_PREFETCH, YP_TINT, YP_VINT = { 0, UPSTREAM_PREFETCH_MAX, 10000 } },
+	{ S_UPSTREAM_MAX_TTL, YP_TINT, YP_VINT = { 1, INT32_MAX, DAYS(1), YP_STIME } },
+	{ S_UPSTREAM_MIN_TTL, YP_TINT, YP_VINT = { 0, INT32_MAX, 0, YP_STIME } },
+	{ S_UPSTREAM_STALE, YP_TINT,   YP_VINT = { 0, DAYS(365), DAYS(1), YP_STIME } },
+	{ S_UPSTREAM_DNAME, YP_TBOOL,  YP_VNONE },
+	{ S_UPSTREAM_TLS_NAME, YP_TSTR, YP_VNONE },
+	{ S_UPSTREAM_CACHE, YP_TINT,   YP_VINT = { MEGA(1), GIGA(64), MEGA(32), YP_SSIZE } },
 	{ NULL }
 };
 
@@ -332,6 +348,9 @@ int settings_check(knotd_conf_check_args_t *args)
 	int ret = check_clamps(args);
 	if (ret == KNOT_EOK) {
 		ret = check_control(args);
+	}
+	if (ret == KNOT_EOK) {
+		ret = settings_upstream_check(args);
 	}
 	return ret == KNOT_EOK ? check_lists(args) : ret;
 }

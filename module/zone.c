@@ -23,6 +23,9 @@ static struct {
 	void *root;
 } registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/*! Atomic. */
+static zone_observer_f observer;
+
 static int compare(const void *a, const void *b)
 {
 	return knot_dname_cmp(a, b);
@@ -227,6 +230,15 @@ void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at)
 {
 	assert(snapshot == NULL || expired_at == 0);
 	snapshot_retire(exchange(zone, snapshot, expired_at));
+	const zone_observer_f told = __atomic_load_n(&observer, __ATOMIC_ACQUIRE);
+	if (snapshot != NULL && told != NULL) {
+		told(zone);
+	}
+}
+
+void zone_set_observer(zone_observer_f new_observer)
+{
+	__atomic_store_n(&observer, new_observer, __ATOMIC_RELEASE);
 }
 
 snapshot_t *zone_expire(zone_t *zone, int64_t at)

@@ -79,6 +79,13 @@ typedef struct {
 answer_result_t answer(const snapshot_t *snapshot, const question_t *question, message_t *msg, alias_chain_t *chain);
 
 /*!
+ * \brief Puts the proofs that belong to aliases which came from wildcards: for an answer that ends outside our zones.
+ *
+ * \return False: they do not fit.
+ */
+bool answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain);
+
+/*!
  * \brief Goes on where the aliases of \a chain have led to, the apex of \a snapshot or below: the rest of one answer.
  *
  * \param msg  Ends at chain->end.

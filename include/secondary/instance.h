@@ -28,6 +28,7 @@
 
 #include <knot/module.h>
 
+#include "secondary/foreign.h"
 #include "secondary/qp.h"
 #include "secondary/stanza.h"
 #include "secondary/zone.h"
@@ -35,6 +36,7 @@
 typedef struct instance {
 	knotd_mod_t *mod;         /*!< For knotd's functions; HOST rules apply: never in unload(), in other threads only through the log sink. */
 	stanza_t *stanza;         /*!< Held; NULL: inert. */
+	foreign_t foreign;        /*!< What is done about names outside our zones. */
 	bool global;              /*!< Scope. */
 	zone_t *zone;             /*!< Zone scope: the zone, held and attached; NULL: inert. */
 	qp_t zones;               /*!< Global scope: names relative to the root. */

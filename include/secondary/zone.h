@@ -105,6 +105,12 @@ static inline snapshot_t *zone_borrow(const zone_t *zone)
  */
 void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at);
 
+/*! \brief A version of \a zone has been published. Thread: the worker. */
+typedef void (*zone_observer_f)(zone_t *zone);
+
+/*! \brief Has \a observer (NULL: nobody) called after each publication of a version from now on. Thread: any. */
+void zone_set_observer(zone_observer_f observer);
+
 /*!
  * \brief Stops serving and returns the version that did. Thread: the worker.
  *

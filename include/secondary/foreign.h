@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What becomes of an alias that leads out of all our zones.
+ *
+ * It is followed for queries with RD=1 alone: a resolver (RD=0) chases by itself, throws away what we add, and would be asked by
+ * ours in turn without end. What is known of the target is put behind our aliases; what is not known is left out, with an
+ * Extended DNS Error (RFC 8914) that says why, and looked up behind the query (upstream.h). AA is that of the first
+ * owner, ours.
+ *
+ *     known       answer, or SOA of the target's zone; response code of the target (RFC 6604)
+ *     stale       the same, TTL at most REPLY_STALE_TTL; EDE 3, for a name that does not exist 19
+ *     not known   our aliases; EDE 14, after a failure 22 or 23
+ *     a loop      our aliases; EDE 0 with text
+ *     no room     nothing; TC
+ *
+ * Thread: hooks. RCU: inside a read section. Blocks: not without a hold.
+ */
+#pragma once
+
+#include "secondary/answer.h"
+#include "secondary/upstream.h"
+
+/*! Times that one answer may lead out of our zones: each costs a look-up in the cache. */
+#define FOREIGN_ROUNDS_MAX 4
+
+/*! What an instance does about targets outside our zones. Zeroed: nothing. */
+typedef struct {
+	upstream_t *upstream;     /*!< Held; NULL: they are not followed. */
+	unsigned ahead;           /*!< Targets of a zone that are resolved ahead. */
+	bool dname;               /*!< Targets that a DNAME made, too. */
+	upstream_hold_t hold;     /*!< Its protocol is the query's. */
+	unsigned workers[2];      /*!< Threads for UDP and TCP. */
+} foreign_t;
+
+typedef struct {
+	bool goes_home;           /*!< The target leads on to a name in a zone of ours: the chain's. */
+	int ede;                  /*!< KNOT_EDNS_EDE_…, or KNOT_EDNS_EDE_NONE. */
+	const char *ede_text;     /*!< With KNOT_EDNS_EDE_OTHER. */
+} foreign_note_t;
+
+/*! \brief Is an alias that leads out of our zones followed for this query? */
+bool foreign_is_followed(const foreign_t *foreign, const question_t *question, const alias_chain_t *chain);
+
+/*!
+ * \brief Puts what is known of the chain's target, which is in none of our zones.
+ *
+ * \param tcp       The query came over TCP (or what resembles it).
+ * \param proofs    Bound to \a chain: proofs of aliases that came from wildcards are put after the reply's.
+ * \param result    As chase() left it; gets that of the whole.
+ */
+void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
+                    answer_result_t *result, foreign_note_t *ret_note);
+
+/*! \brief The note for an answer whose aliases lead back through others' zones. */
+foreign_note_t foreign_loop(void);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Asking: a list of resolvers through libunbound, or this server itself.
+ *
+ * A forwarder has a libunbound context that sends all it is asked to its list and never to anybody else; it is told to keep
+ * nothing, as what it learns is kept here (cache.h), and a refresh must not be answered from memory. libunbound sees to ids,
+ * random ports, 0x20, TCP on truncation, TLS, and remembers which of the servers answer, how fast. Names for which it
+ * would have answers of its own (test., home.arpa., 10.in-addr.arpa. …) are asked as all others.
+ *
+ * `self` is asked with RD=0 over UDP, TCP on truncation, with exchange.h, and believed only where it is authoritative.
+ *
+ * Threads: the one that runs the loop. Each forwarder has one more, libunbound's, with all signals blocked. Blocks:
+ * resolver_free() until that thread ends, milliseconds.
+ */
+#pragma once
+
+#include <sys/socket.h>
+#include <uv.h>
+
+/*! Questions that one forwarder has under way: each has a socket. */
+#define RESOLVER_QUESTIONS_MAX 256
+
+typedef struct resolver resolver_t;
+typedef struct resolver_question resolver_question_t;
+
+/*!
+ * \brief How a question ended; called once, never from within resolver_ask().
+ *
+ * \param ret   KNOT_EOK: \a wire is a message of \a size octets, of any response code; borrowed for the call. KNOT_ENOENT: `self`
+ *              is not authoritative for the name. Else no answer came.
+ */
+typedef void (*resolver_done_f)(void *ctx, int ret, const uint8_t *wire, size_t size);
+
+/*!
+ * \brief Makes a forwarder to \a servers (with ports).
+ *
+ * \param tls_name  NULL: UDP and TCP. Else TLS, certificates have to be valid for this name.
+ * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration).
+ */
+int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
+                           const char *tls_name, resolver_t **ret_resolver);
+
+/*! \brief Makes one that asks this server, at \a address. \return KNOT_EOK or KNOT_ENOMEM. */
+int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, resolver_t **ret_resolver);
+
+/*! \brief Drops all questions without a call of done(), and frees when the loop has closed the handles. NULL is a no-op. */
+void resolver_free(resolver_t *resolver);
+
+/*!
+ * \brief Asks for \a name (in full) and \a type.
+ *
+ * \param ret_question  For resolver_cancel(), until done().
+ * \return KNOT_EOK, or an error, and then done() is not called.
+ */
+int resolver_ask(resolver_t *resolver, const uint8_t *name, uint16_t type, resolver_done_f done, void *ctx,
+                 resolver_question_t **ret_question);
+
+/*! \brief Ends a question; done() is not called. NULL is a no-op. */
+void resolver_cancel(resolver_question_t *question);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What becomes of an alias that leads out of all our zones (foreign.h).
+ */
+#include "secondary/foreign.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <libknot/consts.h>
+#include <libknot/descriptor.h>
+#include <libknot/errcode.h>
+
+/*! Octets of the question after QNAME. */
+#define QUESTION_FIXED 4
+
+/*! Types below these are data; the others ask for something else (RFC 6895, section 3.1), or are no question at all. */
+static bool is_data(uint16_t qtype)
+{
+	const bool is_meta = qtype >= 128 && qtype <= 255;
+	return qtype != 0 && qtype != KNOT_RRTYPE_OPT && !is_meta;
+}
+
+/*! Was the last target made by a DNAME? */
+static bool is_made(const alias_chain_t *chain)
+{
+	const alias_step_t *last = &chain->step[chain->steps - 1];
+	rrset_t cname;
+	return !rrset_find(last->snapshot->names.base, last->ref, KNOT_RRTYPE_CNAME, &cname);
+}
+
+bool foreign_is_followed(const foreign_t *foreign, const question_t *question, const alias_chain_t *chain)
+{
+	return foreign->upstream != NULL && is_data(question->qtype) && (foreign->dname || !is_made(chain));
+}
+
+/*! Takes back what stands after the last alias: proofs, which come again. */
+static void rewind_message(const alias_chain_t *chain, message_t *msg)
+{
+	msg->size = chain->end;
+	msg->count[SECTION_AUTHORITY] = 0;
+	msg->count[SECTION_ADDITIONAL] = 0;
+}
+
+/*! Nothing of an answer that does not fit is of use. */
+static void truncate_answer(message_t *msg, answer_result_t *result)
+{
+	msg->size = msg->qname_end + QUESTION_FIXED;
+	memset(msg->count, 0, sizeof(msg->count));
+	result->rcode = KNOT_RCODE_NOERROR;
+	result->truncated = true;
+}
+
+/*! The target's own alias chain has led to \a pos, a name in a zone of ours: the answer goes on from there. */
+static void go_home(uint16_t pos, message_t *msg, alias_chain_t *chain)
+{
+	place_t place;
+	chain->len = section_read_name(msg, pos, chain->name, &place);
+	chain->pos = place.pos;
+	chain->end = msg->size;
+}
+
+/*! Puts the reply, then the proofs that stood there before. */
+static bool put_reply(const upstream_view_t *view, const question_t *question, message_t *msg, alias_chain_t *chain,
+                      bool *ret_goes_home)
+{
+	const bool proofs = msg->count[SECTION_AUTHORITY] > 0;
+	uint16_t home;
+	rewind_message(chain, msg);
+	if (reply_put(view->reply, msg, chain->pos, chain->len, question->dnssec, view->age,
+	              view->is_stale ? REPLY_STALE_TTL : PUT_TTL_KEEP, &home) != KNOT_EOK) {
+		return false;
+	}
+	*ret_goes_home = view->reply->kind == REPLY_HOME;
+	if (*ret_goes_home) {
+		go_home(home, msg, chain);
+		return true;
+	}
+	return !proofs || answer_prove_aliases(question, msg, chain);
+}
+
+foreign_note_t foreign_loop(void)
+{
+	return (foreign_note_t) { .ede = KNOT_EDNS_EDE_OTHER, .ede_text = "alias loop" };
+}
+
+void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
+                    answer_result_t *result, foreign_note_t *ret_note)
+{
+	upstream_hold_t hold = foreign->hold;
+	hold.protocol = tcp;
+	hold.workers = foreign->workers[tcp];
+	upstream_view_t view;
+	upstream_look_up(foreign->upstream, chain->name, chain->len, question->qtype, &hold, &view);
+
+	*ret_note = (foreign_note_t) { .ede = KNOT_EDNS_EDE_NONE };
+	if (view.reply == NULL) {
+		ret_note->ede = view.ede;
+		return;
+	}
+	if (view.reply->kind == REPLY_LOOP) {
+		*ret_note = foreign_loop();
+		return;
+	}
+	if (view.reply->kind == REPLY_NOTHING) {
+		return;
+	}
+	if (!put_reply(&view, question, msg, chain, &ret_note->goes_home)) {
+		truncate_answer(msg, result);
+		return;
+	}
+	result->rcode = reply_rcode(view.reply);
+	if (view.is_stale) {
+		ret_note->ede = view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE;
+	}
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Asking: a list of resolvers through libunbound, or this server itself (resolver.h).
+ */
+#include "secondary/resolver.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unbound.h>
+#include <unistd.h>
+
+#include <libknot/libknot.h>
+
+#include "secondary/address.h"
+#include "secondary/exchange.h"
+
+/*! This server answers from memory, and is asked over loopback: what takes longer has been lost. */
+#define SELF_TIMEOUT_MS     2000
+/*! As exchange.h takes over UDP. */
+#define SELF_PAYLOAD        4096
+/*! Certificates of Debian's ca-certificates. */
+#define CERTIFICATES        "/etc/ssl/certs/ca-certificates.crt"
+
+struct resolver_question {
+	resolver_t *resolver;
+	resolver_question_t *prev, *next;
+	resolver_done_f done;
+	void *ctx;
+	int id;                   /*!< libunbound's. */
+	exchange_t *exchange;     /*!< Of `self`. */
+	uint8_t *answer;          /*!< Of `self`: owned, \a answer_len octets. */
+	size_t answer_len;
+	bool tcp;
+	size_t query_len;
+	uint8_t query[KNOT_WIRE_HEADER_SIZE + KNOT_DNAME_MAXLEN + 4 + KNOT_EDNS_MIN_SIZE];
+};
+
+struct resolver {
+	uv_loop_t *loop;
+	resolver_question_t *first;
+	struct ub_ctx *ub;        /*!< NULL: `self`. */
+	uv_poll_t poll;
+	struct sockaddr_storage self;
+};
+
+/* -- questions -------------------------------------------------------------------------------------------------------- */
+
+static resolver_question_t *question_new(resolver_t *resolver, resolver_done_f done, void *ctx)
+{
+	resolver_question_t *question = calloc(1, sizeof(*question));
+	if (question == NULL) {
+		return NULL;
+	}
+	question->resolver = resolver;
+	question->done = done;
+	question->ctx = ctx;
+	question->next = resolver->first;
+	if (question->next != NULL) {
+		question->next->prev = question;
+	}
+	resolver->first = question;
+	return question;
+}
+
+static void question_free(resolver_question_t *question)
+{
+	if (question->prev != NULL) {
+		question->prev->next = question->next;
+	} else {
+		question->resolver->first = question->next;
+	}
+	if (question->next != NULL) {
+		question->next->prev = question->prev;
+	}
+	free(question->answer);
+	free(question);
+}
+
+/*! Ends it before done(), which may ask again. */
+static void question_end(resolver_question_t *question, int ret, const uint8_t *wire, size_t size)
+{
+	const resolver_done_f done = question->done;
+	void *ctx = question->ctx;
+	uint8_t *answer = question->answer;
+	question->answer = NULL;
+	question_free(question);
+	done(ctx, ret, wire, size);
+	free(answer);
+}
+
+/* -- forwarder -------------------------------------------------------------------------------------------------------- */
+
+/*!
+ * What all contexts have in common.
+ *
+ * unknown-server-time-limit: a server that was not heard of yet is given up for the next after that (RTT times two), so
+ * that a dead one in front costs the first questions a fraction of a second. infra-host-ttl: what is remembered of a server
+ * is forgotten after a minute, so that one that was down is used again.
+ */
+static const char COMMON[] =
+	"server:\n"
+	" module-config: \"iterator\"\n"
+	" do-not-query-localhost: no\n"
+	" unblock-lan-zones: yes\n"
+	" insecure-lan-zones: yes\n"
+	" use-caps-for-id: yes\n"
+	" qname-minimisation: no\n"
+	" minimal-responses: yes\n"
+	" edns-buffer-size: 1232\n"
+	" unknown-server-time-limit: 100\n"
+	" infra-host-ttl: 60\n"
+	" infra-keep-probing: yes\n"
+	" outbound-msg-retry: 3\n"
+	" num-threads: 1\n"
+	" num-queries-per-thread: 512\n"
+	" outgoing-range: 512\n"
+	" outgoing-num-tcp: 32\n"
+	" msg-cache-size: 64k\n"
+	" rrset-cache-size: 64k\n"
+	" key-cache-size: 64k\n"
+	" infra-cache-numhosts: 200\n";
+
+/*! Names that libunbound answers by itself, beside those that unblock-lan-zones frees (RFC 6761 and others). */
+static const char *const special[] = {
+	"localhost.", "127.in-addr.arpa.", "home.arpa.", "onion.", "test.", "invalid.", "resolver.arpa.", "service.arpa.",
+	"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
+};
+
+static void config_write(FILE *file, const struct sockaddr_storage *servers, unsigned count, const char *tls_name)
+{
+	fputs(COMMON, file);
+	if (tls_name != NULL) {
+		fputs(" tls-cert-bundle: \"" CERTIFICATES "\"\n", file);
+	}
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
+		fprintf(file, " local-zone: \"%s\" nodefault\n", special[i]);
+	}
+	fprintf(file, "forward-zone:\n name: \".\"\n forward-no-cache: yes\n forward-tls-upstream: %s\n",
+	        tls_name != NULL ? "yes" : "no");
+	for (unsigned i = 0; i < count; i++) {
+		char text[ADDRESS_TEXT_MAX];
+		fprintf(file, " forward-addr: \"%s%s%s\"\n", address_text(&servers[i], text), tls_name != NULL ? "#" : "",
+		        tls_name != NULL ? tls_name : "");
+	}
+}
+
+/*! libunbound reads most of this from a file only; one in memory has no name that others could use. */
+static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers, unsigned count, const char *tls_name)
+{
+	int fd = memfd_create("mod-secondary", MFD_CLOEXEC);
+	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (file == NULL) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return KNOT_ENOMEM;
+	}
+	config_write(file, servers, count, tls_name);
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	const bool loaded = fflush(file) == 0 && ub_ctx_config(ub, path) == 0;
+	fclose(file);
+	return loaded ? KNOT_EOK : KNOT_ERROR;
+}
+
+static int context_new(const struct sockaddr_storage *servers, unsigned count, const char *tls_name,
+                       struct ub_ctx **ret_ub)
+{
+	struct ub_ctx *ub = ub_ctx_create();
+	if (ub == NULL) {
+		return KNOT_ENOMEM;
+	}
+	(void)ub_ctx_debugout(ub, NULL); /* It would write into whatever stderr is. */
+	int ret = config_load(ub, servers, count, tls_name);
+	if (ret == KNOT_EOK && (ub_ctx_async(ub, 1) != 0 || ub_fd(ub) < 0)) {
+		ret = KNOT_ERROR;
+	}
+	if (ret != KNOT_EOK) {
+		ub_ctx_delete(ub);
+		return ret;
+	}
+	*ret_ub = ub;
+	return KNOT_EOK;
+}
+
+static void on_answer(void *ctx, int error, struct ub_result *result)
+{
+	resolver_question_t *question = ctx;
+	if (error != 0 || result == NULL || result->answer_packet == NULL) {
+		question_end(question, KNOT_ETIMEOUT, NULL, 0);
+	} else {
+		question_end(question, KNOT_EOK, result->answer_packet, result->answer_len);
+	}
+	ub_resolve_free(result);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	(void)events;
+	resolver_t *resolver = poll->data;
+	if (status == 0) {
+		(void)ub_process(resolver->ub);
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	resolver_t *resolver = handle->data;
+	ub_ctx_delete(resolver->ub);
+	free(resolver);
+}
+
+int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
+                           const char *tls_name, resolver_t **ret_resolver)
+{
+	assert(count > 0);
+	resolver_t *resolver = calloc(1, sizeof(*resolver));
+	if (resolver == NULL) {
+		return KNOT_ENOMEM;
+	}
+	resolver->loop = loop;
+	int ret = context_new(servers, count, tls_name, &resolver->ub);
+	if (ret == KNOT_EOK && uv_poll_init(loop, &resolver->poll, ub_fd(resolver->ub)) != 0) {
+		ub_ctx_delete(resolver->ub);
+		ret = KNOT_ERROR;
+	}
+	if (ret != KNOT_EOK) {
+		free(resolver);
+		return ret;
+	}
+	resolver->poll.data = resolver;
+	uv_poll_start(&resolver->poll, UV_READABLE, on_readable);
+	*ret_resolver = resolver;
+	return KNOT_EOK;
+}
+
+static int ask_forwarder(resolver_question_t *question, const uint8_t *name, uint16_t type)
+{
+	knot_dname_txt_storage_t text;
+	if (knot_dname_to_str(text, name, sizeof(text)) == NULL) {
+		return KNOT_EINVAL;
+	}
+	return ub_resolve_async(question->resolver->ub, text, type, KNOT_CLASS_IN, question, on_answer, &question->id) == 0
+	       ? KNOT_EOK : KNOT_ERROR;
+}
+
+/* -- self ------------------------------------------------------------------------------------------------------------- */
+
+static int send_self(resolver_question_t *question);
+
+static exchange_next_t self_message(void *ctx, const uint8_t *msg, size_t len)
+{
+	resolver_question_t *question = ctx;
+	free(question->answer);
+	question->answer = malloc(len);
+	question->answer_len = 0;
+	if (question->answer != NULL) {
+		memcpy(question->answer, msg, len);
+		question->answer_len = len;
+	}
+	return EXCHANGE_ENOUGH;
+}
+
+static void self_done(void *ctx, int ret)
+{
+	resolver_question_t *question = ctx;
+	question->exchange = NULL;
+	if (ret == KNOT_EOK && question->answer_len < KNOT_WIRE_HEADER_SIZE) {
+		ret = KNOT_ENOMEM;
+	}
+	const uint8_t *wire = question->answer;
+	if (ret == KNOT_EOK && knot_wire_get_tc(wire) && !question->tcp) {
+		question->tcp = true;
+		ret = send_self(question);
+		if (ret == KNOT_EOK) {
+			return;
+		}
+	}
+	if (ret == KNOT_EOK && (!knot_wire_get_aa(wire) || knot_wire_get_rcode(wire) == KNOT_RCODE_REFUSED)) {
+		ret = KNOT_ENOENT;
+	}
+	question_end(question, ret, wire, question->answer_len);
+}
+
+static int send_self(resolver_question_t *question)
+{
+	static const exchange_callbacks_t callbacks = { .message = self_message, .done = self_done };
+	const exchange_params_t params = {
+		.remote = question->resolver->self,
+		.tcp = question->tcp,
+		.query = question->query,
+		.query_len = question->query_len,
+		.timeout_ms = SELF_TIMEOUT_MS,
+		.idle_timeout_ms = SELF_TIMEOUT_MS,
+	};
+	return exchange_start(question->resolver->loop, &params, &callbacks, question, &question->exchange);
+}
+
+/*! RD=0, so that it is answered from zones; with DO, as signatures are kept too. */
+static void write_query(resolver_question_t *question, const uint8_t *name, uint16_t type)
+{
+	uint8_t *wire = question->query;
+	const size_t name_len = knot_dname_size(name);
+	knot_wire_set_qdcount(wire, 1);
+	knot_wire_set_arcount(wire, 1);
+	wire += KNOT_WIRE_HEADER_SIZE;
+	memcpy(wire, name, name_len);
+	wire += name_len;
+	knot_wire_write_u16(wire, type);
+	knot_wire_write_u16(wire + 2, KNOT_CLASS_IN);
+	wire += 4;
+	wire[0] = 0;
+	knot_wire_write_u16(wire + 1, KNOT_RRTYPE_OPT);
+	knot_wire_write_u16(wire + 3, SELF_PAYLOAD);
+	knot_wire_write_u32(wire + 5, KNOT_EDNS_DO_MASK);
+	knot_wire_write_u16(wire + 9, 0);
+	question->query_len = wire + KNOT_EDNS_MIN_SIZE - question->query;
+}
+
+int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, resolver_t **ret_resolver)
+{
+	resolver_t *resolver = calloc(1, sizeof(*resolver));
+	if (resolver == NULL) {
+		return KNOT_ENOMEM;
+	}
+	resolver->loop = loop;
+	resolver->self = *address;
+	*ret_resolver = resolver;
+	return KNOT_EOK;
+}
+
+/* -- both ------------------------------------------------------------------------------------------------------------- */
+
+int resolver_ask(resolver_t *resolver, const uint8_t *name, uint16_t type, resolver_done_f done, void *ctx,
+                 resolver_question_t **ret_question)
+{
+	resolver_question_t *question = question_new(resolver, done, ctx);
+	if (question == NULL) {
+		return KNOT_ENOMEM;
+	}
+	int ret;
+	if (resolver->ub != NULL) {
+		ret = ask_forwarder(question, name, type);
+	} else {
+		write_query(question, name, type);
+		ret = send_self(question);
+	}
+	if (ret != KNOT_EOK) {
+		question_free(question);
+		return ret;
+	}
+	*ret_question = question;
+	return KNOT_EOK;
+}
+
+void resolver_cancel(resolver_question_t *question)
+{
+	if (question == NULL) {
+		return;
+	}
+	if (question->resolver->ub != NULL) {
+		(void)ub_cancel(question->resolver->ub, question->id);
+	}
+	exchange_cancel(question->exchange);
+	question_free(question);
+}
+
+void resolver_free(resolver_t *resolver)
+{
+	if (resolver == NULL) {
+		return;
+	}
+	while (resolver->first != NULL) {
+		resolver_cancel(resolver->first);
+	}
+	if (resolver->ub != NULL) {
+		uv_close((uv_handle_t *)&resolver->poll, on_closed);
+	} else {
+		free(resolver);
+	}
+}
