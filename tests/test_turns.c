@@ -259,7 +259,7 @@ START_TEST(test_random)
 	srandom(support_seed());
 	begin(5, 2, 7, 3);
 	unsigned running[TURNS_KINDS] = { 0 };
-	unsigned steps = support_is_full() ? 2000000 : 50000;
+	unsigned steps = support_is_full() ? 500000 : 50000;
 	for (unsigned step = 0; step < steps; step++) {
 		unsigned i = random() % 64;
 		now += random() % 40;
