@@ -161,6 +161,9 @@ static void message_end(const message_t *msg, const answer_result_t *result, kno
 	knot_wire_set_arcount(wire, msg->count[SECTION_ADDITIONAL]);
 	pkt->size = msg->size;
 	qdata->rcode = result->rcode;
+	if (result->ede != KNOT_EDNS_EDE_NONE && msg->limit - msg->size >= KNOT_EDNS_OPTION_HDRLEN + 2) {
+		qdata->rcode_ede = result->ede; /* knotd would look for two octets less than it takes */
+	}
 }
 
 /*! Writes the OPT record that knotd has prepared, options of other modules included, into the place reserved for it. */

@@ -690,7 +690,7 @@ def await_serial(server, zone, serial=None, timeout=None):
         raise AssertionError(f"{error}\n{server.tail()}") from None
 
 
-def sign_zone(path, zone, text, nsec3=False, opt_out=False, algorithm="ecdsap256sha256"):
+def sign_zone(path, zone, text, nsec3=False, opt_out=False, iterations=0, salt=0, algorithm="ecdsap256sha256"):
     """Signs a zone with kzonesign and returns the signed zone's text (same serial as kzonesign sets)."""
     name = str(zone).rstrip(".")
     path = Path(path) / name
@@ -700,8 +700,8 @@ def sign_zone(path, zone, text, nsec3=False, opt_out=False, algorithm="ecdsap256
     source.write_text(text)
     conf = path / "sign.conf"
     conf.write_text(f"database:\n    storage: {path}\npolicy:\n  - id: sign\n    algorithm: {algorithm}\n    single-type-signing: on\n"
-                    f"    nsec3: {'on' if nsec3 else 'off'}\n    nsec3-opt-out: {'on' if opt_out else 'off'}\n    nsec3-iterations: 0\n"
-                    f"    nsec3-salt-length: 0\n"
+                    f"    nsec3: {'on' if nsec3 else 'off'}\n    nsec3-opt-out: {'on' if opt_out else 'off'}\n    nsec3-iterations: {iterations}\n"
+                    f"    nsec3-salt-length: {salt}\n"
                     f"zone:\n  - domain: {absolute(zone)}\n    storage: {path}\n    file: {source}\n    dnssec-policy: sign\n"
                     f"    journal-content: none\n    serial-policy: increment\n")
     done = subprocess.run([tool("kzonesign"), "-c", str(conf), "-o", str(signed), absolute(zone)], capture_output=True, text=True)

@@ -14,6 +14,12 @@ ZONE = "signed.test"
 
 #: How zones are signed, and what `sign` takes for it.
 CHAINS = {"nsec": dict(), "nsec3": dict(nsec3=True), "opt-out": dict(nsec3=True, opt_out=True)}
+if os.environ.get("TEST_FULL") == "1":
+    CHAINS["salted"] = dict(nsec3=True, iterations=10, salt=8)
+    CHAINS["limit"] = dict(nsec3=True, opt_out=True, iterations=150, salt=1)
+
+#: More iterations than anybody hashes for.
+COSTLY = dict(nsec3=True, iterations=151)
 
 DIGEST = "13 2 0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF"
 
