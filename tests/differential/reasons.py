@@ -91,6 +91,12 @@ REASONS = [
      and len({record[:3] for record in ours.answer}) == 1 and (set(ours.answer) <= set(theirs.answer) or len({record[1] for record in theirs.answer}) == 1)),
     (("bind",), "ANY below a DNAME: BIND does not follow it",
      lambda q, theirs, ours: q.qtype == ANY and records(theirs, DNAME) and not theirs.authority and set(theirs.answer) <= set(ours.answer)),
+    (("knotd",), "records once: where aliases meet a wildcard again, knotd sends its CNAME again",
+     lambda q, theirs, ours: differing(theirs, ours) == {"answer"} and set(theirs.answer) == set(ours.answer) and len(theirs.answer) > len(ours.answer)),
+    (("knotd",), "additional records that a wildcard has for a host: knotd sends them as the wildcard's, of use to nobody",
+     lambda q, theirs, ours: differing(theirs, ours) == {"additional"} and not full(q, theirs, ours)
+     and set(theirs.additional) - set(ours.additional) <= {record for record in theirs.additional if record[0].startswith(b"\1*")}
+     and {record[1:] for record in theirs.additional} >= {record[1:] for record in ours.additional}),
     (("knotd",), "additional records once: knotd sends SVCB again that stands in the answer",
      lambda q, theirs, ours: differing(theirs, ours) == {"additional"} and set(theirs.additional) - set(ours.additional) <= set(ours.answer)),
     (("knotd",), "a DNAME owned by a wildcard: knotd gives it the name asked for",
