@@ -356,10 +356,10 @@ static void notice_renew(notice_t *notice, bool urgent)
 
 /*! \name From outside */
 
-void notify_out_init(notify_out_t *out, uv_loop_t *loop, uint64_t silence_ms, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES])
+void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES])
 {
 	static const turns_limit_t limits[TURNS_KINDS] = { { NOTIFY_OUT_MAX, NOTIFY_OUT_REMOTE_MAX } };
-	turns_init(&out->turns, silence_ms, limits);
+	turns_init(&out->turns, 0, limits);
 	out->loop = loop;
 	out->stopping = false;
 	memcpy(out->pause_ms, pause_ms, sizeof(out->pause_ms));

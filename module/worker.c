@@ -404,7 +404,7 @@ static int worker_begin(const worker_options_t *options)
 		return ret;
 	}
 	errands_init(&worker.errands, &worker.loop, WORKER_REMOTE_PAUSE_MS, limits);
-	notify_out_init(&worker.notify, &worker.loop, WORKER_REMOTE_PAUSE_MS, pauses_ms);
+	notify_out_init(&worker.notify, &worker.loop, pauses_ms);
 	ret = thread_create();
 	if (ret != KNOT_EOK) {
 		stop();

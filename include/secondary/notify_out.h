@@ -11,8 +11,8 @@
  *                   ^                        |
  *                   +------- resting <-------+ silence, up to NOTIFY_OUT_RETRIES times; then gone
  *
- * All targets are told at once, but for one that is silent, which is asked by one zone at a time (turns.h). The queue is
- * apart from that of probes and transfers, and its sockets are few, so neither waits for it.
+ * All targets are told at once, but for one that is silent, which hears of one zone at a time until it answers (turns.h); it is
+ * not left alone, so that one that comes up again hears of the next version at once. The queue is apart from that of probes and transfers, and its sockets are few, so neither waits for it.
  *
  * Threads: the one that runs the loop, registered with RCU, outside read sections. Blocks: never. Memory: 250 octets for each
  * notice that is on its way.
@@ -53,8 +53,8 @@ typedef struct {
 	LIST_HEAD(, notice) notices;
 } notify_zone_t;
 
-/*! \brief Begins. \param silence_ms  How long a silent target is left alone by all zones. */
-void notify_out_init(notify_out_t *out, uv_loop_t *loop, uint64_t silence_ms, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES]);
+/*! \brief Begins. \param pause_ms  NOTIFY_OUT_PAUSES_MS, or what a test has the patience for. */
+void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES]);
 
 /*! \brief Sends nothing more, and closes the handles: the loop must run on. Zones are to be cancelled. */
 void notify_out_stop(notify_out_t *out);
@@ -66,7 +66,7 @@ void notify_out_clear(notify_out_t *out);
  * \brief Tells all targets of \a stanza that \a zone has a new version; does nothing where none serves.
  *
  * \param zone    Borrowed until notify_out_cancel().
- * \param urgent  The operator's wish: ahead of others, also to targets that are left alone.
+ * \param urgent  The operator's wish: ahead of others.
  */
 void notify_out_send(notify_out_t *out, notify_zone_t *list, zone_t *zone, const stanza_t *stanza, bool urgent);
 

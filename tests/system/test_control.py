@@ -123,7 +123,7 @@ def test_unknown_zones(servers, scope, command):
     assert "invalid parameter" in refused(module, command, "a..b")
 
 
-@pytest.mark.parametrize("words", [["zone-notify", "example.com"], ["zone-purge", "-f", "example.com"], ["zone-flush"], ["status"],
+@pytest.mark.parametrize("words", [["zone-purge", "-f", "example.com"], ["zone-flush"], ["status"],
                                    ["reload"], ["zone-read", "example.com"], ["stats"], ["conf-list"]], ids=lambda words: words[0])
 def test_other_commands(servers, words):
     _, module = pair(servers, "zone")
