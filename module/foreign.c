@@ -53,19 +53,41 @@ static void truncate_answer(message_t *msg, answer_result_t *result)
 	result->truncated = true;
 }
 
-/*! The target's own alias chain has led to \a pos, a name in a zone of ours: the answer goes on from there. */
-static void go_home(uint16_t pos, message_t *msg, alias_chain_t *chain)
+/*! Was the name at \a pos the owner of one of our aliases in this answer? */
+static bool is_followed(const alias_chain_t *chain, const message_t *msg, uint16_t pos)
 {
+	for (unsigned i = 0; i < chain->steps; i++) {
+		if (section_same_name(msg, chain->step[i].owner, pos)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*!
+ * The target's own aliases have led to \a pos, a name in a zone of ours: the answer goes on from there. If it has been
+ * there before, the aliases that led back are taken out again.
+ */
+static void go_home(uint16_t pos, message_t *msg, uint16_t answers_before, alias_chain_t *chain, foreign_note_t *note)
+{
+	if (is_followed(chain, msg, pos)) {
+		*note = foreign_loop();
+		msg->size = chain->end;
+		msg->count[SECTION_ANSWER] = answers_before;
+		return;
+	}
 	place_t place;
 	chain->len = section_read_name(msg, pos, chain->name, &place);
 	chain->pos = place.pos;
 	chain->end = msg->size;
+	note->goes_home = true;
 }
 
-/*! Puts the reply, then the proofs that stood there before. */
+/*! Puts the reply, then the proofs that stood there before. False: no room. */
 static bool put_reply(const upstream_view_t *view, const question_t *question, message_t *msg, alias_chain_t *chain,
-                      bool *ret_goes_home)
+                      foreign_note_t *note)
 {
+	const uint16_t answers_before = msg->count[SECTION_ANSWER];
 	const bool proofs = msg->count[SECTION_AUTHORITY] > 0;
 	uint16_t home;
 	rewind_message(chain, msg);
@@ -73,10 +95,11 @@ static bool put_reply(const upstream_view_t *view, const question_t *question, m
 	              view->is_stale ? REPLY_STALE_TTL : PUT_TTL_KEEP, &home) != KNOT_EOK) {
 		return false;
 	}
-	*ret_goes_home = view->reply->kind == REPLY_HOME;
-	if (*ret_goes_home) {
-		go_home(home, msg, chain);
-		return true;
+	if (view->reply->kind == REPLY_HOME) {
+		go_home(home, msg, answers_before, chain, note);
+		if (note->goes_home) {
+			return true;
+		}
 	}
 	return !proofs || answer_prove_aliases(question, msg, chain);
 }
@@ -107,12 +130,12 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, bool t
 	if (view.reply->kind == REPLY_NOTHING) {
 		return;
 	}
-	if (!put_reply(&view, question, msg, chain, &ret_note->goes_home)) {
+	if (!put_reply(&view, question, msg, chain, ret_note)) {
 		truncate_answer(msg, result);
 		return;
 	}
 	result->rcode = reply_rcode(view.reply);
-	if (view.is_stale) {
+	if (view.is_stale && ret_note->ede == KNOT_EDNS_EDE_NONE) {
 		ret_note->ede = view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE;
 	}
 }

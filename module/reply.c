@@ -150,7 +150,7 @@ static int read_question(digest_t *digest)
 	const reply_params_t *params = digest->params;
 	const uint8_t *type = digest->wire + KNOT_WIRE_HEADER_SIZE + taken;
 	if (name.len != params->name_len || memcmp(name.octets, params->name, name.len) != 0 ||
-	    knot_wire_read_u16(type) != params->type || knot_wire_read_u16(type + 2) != KNOT_CLASS_IN) {
+	    knot_wire_read_u16(type) != params->asked || knot_wire_read_u16(type + 2) != KNOT_CLASS_IN) {
 		return KNOT_EMALF;
 	}
 	return KNOT_WIRE_HEADER_SIZE + taken + 4;

@@ -98,9 +98,10 @@ static void question_end(resolver_question_t *question, int ret, const uint8_t *
 /*!
  * What all contexts have in common.
  *
- * unknown-server-time-limit: a server that was not heard of yet is given up for the next after that (RTT times two), so
- * that a dead one in front costs the first questions a fraction of a second. infra-host-ttl: what is remembered of a server
- * is forgotten after a minute, so that one that was down is used again.
+ * unknown-server-time-limit: a server that was not heard of yet is given up for the next after that, so that a dead one in
+ * front costs the first questions a fraction of a second. infra-cache-min-rtt: a resolver answers within a millisecond what it
+ * knows, and what it has to ask for later; the former is no reason to send the latter questions again and again.
+ * infra-host-ttl: what is remembered of a server is forgotten after a minute, so that one that was down is used again.
  */
 static const char COMMON[] =
 	"server:\n"
@@ -112,7 +113,8 @@ static const char COMMON[] =
 	" qname-minimisation: no\n"
 	" minimal-responses: yes\n"
 	" edns-buffer-size: 1232\n"
-	" unknown-server-time-limit: 100\n"
+	" unknown-server-time-limit: 300\n"
+	" infra-cache-min-rtt: 300\n"
 	" infra-host-ttl: 60\n"
 	" infra-keep-probing: yes\n"
 	" outbound-msg-retry: 3\n"

@@ -19,6 +19,7 @@
 #include <libknot/descriptor.h>
 #include <libknot/errcode.h>
 #include <libknot/error.h>
+#include <libknot/packet/wire.h>
 
 #include "ask_queue.h"
 #include "secondary/address.h"
@@ -96,6 +97,7 @@ typedef struct lookup {
 	uint64_t began_ms;
 	bool ahead;
 	bool of_self;             /*!< This server is asked. */
+	bool next_only;           /*!< The next alias is asked for, as nobody could resolve the whole. */
 } lookup_t;
 
 static struct {
@@ -487,11 +489,16 @@ static int digest(const lookup_t *lookup, const uint8_t *wire, size_t size, repl
 		.name = entry->name,
 		.name_len = entry->name_len,
 		.type = entry->type,
+		.asked = lookup->next_only ? KNOT_RRTYPE_CNAME : entry->type,
 		.ttl_min = upstream->options.ttl_min,
 		.ttl_max = upstream->options.ttl_max,
 		.is_home = is_home,
 	};
 	int ret = reply_accept(&params, wire, size, ret_reply);
+	if (ret == KNOT_EOK && lookup->next_only && (*ret_reply)->kind != REPLY_HOME) {
+		reply_free(*ret_reply);
+		return KNOT_EDENIED;
+	}
 	if (ret == KNOT_EOK && lookup->of_self && (*ret_reply)->ttl > UPSTREAM_SELF_TTL) {
 		(*ret_reply)->ttl = UPSTREAM_SELF_TTL;
 	}
@@ -525,12 +532,31 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 
 static int lookup_ask(lookup_t *lookup, resolver_t *resolver);
 
+/*!
+ * A target whose alias leads into one of our zones cannot be resolved by those who do not know that zone, nor if the two
+ * make a loop; but it is for us to go on from there. So where a resolver that does answer has failed, the alias alone is asked for.
+ */
+static bool ask_next_alias(lookup_t *lookup, const uint8_t *wire, size_t size)
+{
+	const upstream_t *upstream = lookup->upstream;
+	if (lookup->next_only || upstream->unreachable || size < KNOT_WIRE_HEADER_SIZE ||
+	    knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL ||
+	    uv_now(&state.loop) - lookup->began_ms >= UPSTREAM_SLOW_MS) {
+		return false;
+	}
+	lookup->next_only = true;
+	return lookup_ask(lookup, lookup->of_self ? upstream->self : upstream->forwarder) == KNOT_EOK;
+}
+
 static void on_answer(void *ctx, int ret, const uint8_t *wire, size_t size)
 {
 	lookup_t *lookup = ctx;
 	const upstream_t *upstream = lookup->upstream;
 	lookup->question = NULL;
 	if (ret == KNOT_ENOENT && upstream->forwarder != NULL && lookup_ask(lookup, upstream->forwarder) == KNOT_EOK) {
+		return;
+	}
+	if (ret == KNOT_EOK && ask_next_alias(lookup, wire, size)) {
 		return;
 	}
 	lookup_end(lookup, ret, wire, size);
@@ -541,7 +567,8 @@ static int lookup_ask(lookup_t *lookup, resolver_t *resolver)
 {
 	const cache_entry_t *entry = lookup->entry;
 	lookup->of_self = resolver == lookup->upstream->self;
-	return resolver_ask(resolver, entry->name, entry->type, on_answer, lookup, &lookup->question);
+	const uint16_t type = lookup->next_only ? KNOT_RRTYPE_CNAME : entry->type;
+	return resolver_ask(resolver, entry->name, type, on_answer, lookup, &lookup->question);
 }
 
 static lookup_t *lookup_new(upstream_t *upstream, cache_entry_t *entry, bool ahead)

@@ -46,8 +46,8 @@ bool foreign_is_followed(const foreign_t *foreign, const question_t *question, c
 /*!
  * \brief Puts what is known of the chain's target, which is in none of our zones.
  *
+ * Proofs of aliases that came from wildcards, which may end the message, are put anew after the reply's.
  * \param tcp       The query came over TCP (or what resembles it).
- * \param proofs    Bound to \a chain: proofs of aliases that came from wildcards are put after the reply's.
  * \param result    As chase() left it; gets that of the whole.
  */
 void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,

@@ -46,6 +46,7 @@ typedef struct {
 	const uint8_t *name;      /*!< Asked for: in full, lower case. */
 	uint8_t name_len;
 	uint16_t type;
+	uint16_t asked;           /*!< Type in the question: \a type, or CNAME where only the next alias was asked for. */
 	uint32_t ttl_min, ttl_max; /*!< Bounds on TTLs, seconds. */
 	/*! Is \a name (in full, lower case) in a zone of ours? NULL: never. */
 	bool (*is_home)(const uint8_t *name, size_t len);

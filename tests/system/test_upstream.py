@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names outside our zones: each row of the table of outcomes, with Unbound and knotd as resolvers, and one that misbehaves."""
 
+import os
+import time
+
 import dns.edns
 import dns.flags
 import dns.name
@@ -8,20 +11,25 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from servers import await_event, query, zone_text
+from scripted import Scripted, answer
+from servers import SLOWNESS, Peer, await_event, query, zone_text
 
 ZONE = "example.com"
 TARGET = "target.net"
+SOA = f"{TARGET}. 300 SOA ns1.{TARGET}. hostmaster.{TARGET}. 1 3600 600 604800 300"
 
 RECORDS = f"""
 www     A     192.0.2.80
+mx      MX    10 ext
 ext     CNAME www.{TARGET}.
 *.wild  CNAME www.{TARGET}.
 chain   CNAME hop
 hop     CNAME alias.{TARGET}.
 nx      CNAME none.{TARGET}.
 nodata  CNAME mail.{TARGET}.
+big     CNAME big.{TARGET}.
 home    CNAME back.{TARGET}.
+lost    CNAME astray.{TARGET}.
 loop    CNAME loop.{TARGET}.
 dn      DNAME {TARGET}.
 """
@@ -32,44 +40,451 @@ www     300 AAAA  2001:db8:51::80
 alias   200 CNAME www
 mail    300 MX    10 www
 back    300 CNAME www.{ZONE}.
+astray  300 CNAME none.{ZONE}.
 loop    300 CNAME loop.{ZONE}.
-"""
+""" + "".join(f'big 300 TXT "{n:02d}{"x" * 200}"\n' for n in range(20))
+
+#: How a question comes.
+WAYS = [dict(), dict(tcp=True), dict(do=True), dict(tcp=True, do=True), dict(payload=None)]
 
 
 def ede(response):
     return [option.code for option in response.options if isinstance(option, dns.edns.EDEOption)]
 
 
-def texts(section):
-    return [(rrset.name.to_text(), dns.rdatatype.to_text(rrset.rdtype), sorted(rdata.to_text() for rdata in rrset)) for rrset in section]
+def texts(section, but=("RRSIG",)):
+    found = [(rrset.name.to_text().lower(), dns.rdatatype.to_text(rrset.rdtype), sorted(rdata.to_text().lower() for rdata in rrset))
+             for rrset in section]
+    return [rrset for rrset in found if rrset[1] not in but]
+
+
+def cname(owner, target):
+    return (f"{owner}.", "CNAME", [f"{target}."])
 
 
 def settled(secondary, name, rdtype="A", **how):
     """The answer once what had to be asked has been asked."""
     def look():
         response = query(secondary, name, rdtype, rd=True, **how)
-        return response if 14 not in ede(response) else None
+        return response if 14 not in ede(query(secondary, name, rdtype, rd=True)) and 14 not in ede(response) else None
     return await_event(look, f"an answer for {name} {rdtype}")
+
+
+def await_ede(secondary, name, codes, rdtype="A"):
+    def look():
+        response = query(secondary, name, rdtype, rd=True)
+        return response if ede(response) and ede(response)[0] in codes else None
+    return await_event(look, f"EDE {codes} for {name}")
+
+
+def assert_ours(response):
+    """What each answer has: the first owner is ours, and we neither recurse nor validate."""
+    assert response.flags & dns.flags.AA
+    assert not response.flags & (dns.flags.RA | dns.flags.AD | dns.flags.TC)
+
+
+def pair(servers, upstream, records=RECORDS, **items):
+    _, secondary = servers.pair({ZONE: zone_text(ZONE, records)}, items={"upstream": upstream, **items})
+    return secondary
+
+
+def at(server):
+    return f"{server.address}@{server.port}"
+
+
+@pytest.fixture
+def scripted():
+    """scripted(script): a resolver that does as it says; stopped at the end."""
+    some = []
+
+    def make(script, **how):
+        some.append(Scripted(script, **how))
+        return some[-1]
+    yield make
+    for resolver in some:
+        resolver.stop()
+
+
+def resolver_of(servers, kind, signed=None):
+    """A resolver of this kind that knows the target's zone: Unbound with NSD behind it, or knotd as authority."""
+    text = signed or zone_text(TARGET, FOREIGN)
+    if kind == "knotd":
+        return servers.knotd({TARGET: text}, name="resolver").start()
+    authority = servers.nsd({TARGET: text}, name="authority").start()
+    return servers.unbound({TARGET: authority}, name="resolver").start()
 
 
 @pytest.fixture(params=["unbound", "knotd"])
 def world(servers, request):
-    """A zone of ours with aliases, and a resolver of this kind that knows their targets."""
-    authority = servers.nsd({TARGET: zone_text(TARGET, FOREIGN)}, name="authority").start()
-    resolver = authority
-    if request.param == "unbound":
-        resolver = servers.unbound({TARGET: authority}, name="resolver")
-    else:
-        resolver = servers.knotd({TARGET: zone_text(TARGET, FOREIGN)}, name="resolver")
+    """A zone of ours with aliases, and a resolver that knows their targets."""
+    return pair(servers, at(resolver_of(servers, request.param)))
+
+
+def test_outcomes(world):
+    """The rows of the table that a good resolver brings, over UDP and TCP, with DO and without."""
+    target_a = (f"www.{TARGET}.", "A", ["198.51.100.80"])
+    for how in WAYS:
+        found = settled(world, f"ext.{ZONE}", **how)
+        assert_ours(found)
+        assert found.rcode() == dns.rcode.NOERROR and not found.authority and not ede(found)
+        assert texts(found.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}"), target_a]
+
+        found = settled(world, f"any.wild.{ZONE}", "AAAA", **how)
+        assert texts(found.answer) == [cname(f"any.wild.{ZONE}", f"www.{TARGET}"), (f"www.{TARGET}.", "AAAA", ["2001:db8:51::80"])]
+
+        found = settled(world, f"chain.{ZONE}", **how)
+        assert texts(found.answer) == [cname(f"chain.{ZONE}", f"hop.{ZONE}"), cname(f"hop.{ZONE}", f"alias.{TARGET}"),
+                                       cname(f"alias.{TARGET}", f"www.{TARGET}"), target_a]
+
+        absent = settled(world, f"nx.{ZONE}", **how)
+        assert_ours(absent)
+        assert absent.rcode() == dns.rcode.NXDOMAIN and not ede(absent)
+        assert texts(absent.answer) == [cname(f"nx.{ZONE}", f"none.{TARGET}")]
+        assert [rrset[:2] for rrset in texts(absent.authority)] == [(f"{TARGET}.", "SOA")]
+
+        absent = settled(world, f"nodata.{ZONE}", **how)
+        assert_ours(absent)
+        assert absent.rcode() == dns.rcode.NOERROR and not ede(absent)
+        assert texts(absent.answer) == [cname(f"nodata.{ZONE}", f"mail.{TARGET}")]
+        assert [rrset[:2] for rrset in texts(absent.authority)] == [(f"{TARGET}.", "SOA")]
+
+
+def test_does_not_fit(world):
+    settled(world, f"big.{ZONE}", "TXT", tcp=True)
+    whole = await_event(lambda: (lambda r: r if len(r.answer) == 2 else None)(query(world, f"big.{ZONE}", "TXT", rd=True, tcp=True)), "all")
+    assert_ours(whole)
+    assert len(whole.answer[1]) == 20
+    for payload in (None, 512, 1232):
+        short = query(world, f"big.{ZONE}", "TXT", rd=True, payload=payload)
+        assert short.flags & dns.flags.TC and short.rcode() == dns.rcode.NOERROR and not short.answer
+
+
+def test_target_that_leads_home(world):
+    """Such names are answered from our own version, whatever the resolver says of them."""
+    found = settled(world, f"home.{ZONE}")
+    assert_ours(found)
+    assert texts(found.answer) == [cname(f"home.{ZONE}", f"back.{TARGET}"), cname(f"back.{TARGET}", f"www.{ZONE}"),
+                                   (f"www.{ZONE}.", "A", ["192.0.2.80"])]
+    found = settled(world, f"lost.{ZONE}")
+    assert found.rcode() == dns.rcode.NXDOMAIN
+    assert [rrset[:2] for rrset in texts(found.authority)] == [(f"{ZONE}.", "SOA")]
+
+
+def test_loop(world):
+    found = settled(world, f"loop.{ZONE}")
+    assert found.rcode() == dns.rcode.NOERROR
+    assert texts(found.answer) == [cname(f"loop.{ZONE}", f"loop.{TARGET}")]
+    assert len(found.to_wire()) < 120, "each alias once"
+    assert [option.to_text() for option in found.options if isinstance(option, dns.edns.EDEOption)] == ["EDE 0: alias loop"]
+
+
+def test_not_followed(world):
+    """RD=0; types that aliases are the answer to; targets that a DNAME makes; and data that needs no chasing."""
+    settled(world, f"ext.{ZONE}")
+    ours = [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+    assert texts(query(world, f"ext.{ZONE}", rd=False).answer) == ours
+    for rdtype in ("CNAME", "ANY", "RRSIG", "NSEC"):
+        response = query(world, f"ext.{ZONE}", rdtype, rd=True)
+        assert not ede(response) and response.rcode() == dns.rcode.NOERROR
+        assert all(rrset.name.to_text() == f"ext.{ZONE}." for rrset in response.answer)
+    for _ in range(20):
+        response = query(world, f"www.dn.{ZONE}", rd=True)
+        assert not ede(response)
+        assert texts(response.answer) == [(f"dn.{ZONE}.", "DNAME", [f"{TARGET}."]), cname(f"www.dn.{ZONE}", f"www.{TARGET}")]
+
+
+def test_dname_on_demand(servers):
+    secondary = pair(servers, at(resolver_of(servers, "knotd")), **{"upstream-dname": "on"})
+    found = settled(secondary, f"www.dn.{ZONE}")
+    assert texts(found.answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+
+
+def test_signatures(servers, sign):
+    signed = sign(TARGET, zone_text(TARGET, FOREIGN))
+    secondary = pair(servers, at(resolver_of(servers, "unbound", signed)))
+    settled(secondary, f"ext.{ZONE}")
+    plain = query(secondary, f"ext.{ZONE}", rd=True)
+    assert not [rrset for rrset in plain.answer if rrset.rdtype == dns.rdatatype.RRSIG]
+    with_do = query(secondary, f"ext.{ZONE}", rd=True, do=True)
+    assert [rrset.covers for rrset in with_do.answer if rrset.rdtype == dns.rdatatype.RRSIG] == [dns.rdatatype.A]
+    settled(secondary, f"nx.{ZONE}")
+    absent = query(secondary, f"nx.{ZONE}", rd=True, do=True)
+    kinds = {rrset.rdtype for rrset in absent.authority}
+    assert {dns.rdatatype.SOA, dns.rdatatype.NSEC, dns.rdatatype.RRSIG} <= kinds
+
+
+def test_wildcard_of_a_signed_zone(servers, sign):
+    """The proof that our wildcard applies stays behind what others say."""
+    ours = sign(ZONE, zone_text(ZONE, RECORDS))
+    resolver = resolver_of(servers, "knotd")
+    _, secondary = servers.pair({ZONE: ours}, items={"upstream": at(resolver)})
+    settled(secondary, f"any.wild.{ZONE}")
+    response = query(secondary, f"any.wild.{ZONE}", rd=True, do=True)
+    assert texts(response.answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+    assert {dns.rdatatype.NSEC, dns.rdatatype.RRSIG} == {rrset.rdtype for rrset in response.authority}
+
+
+def test_resolved_ahead(servers):
+    """The very first query for an explicit or wildcard target is complete a second after publication."""
+    resolver = resolver_of(servers, "knotd")
+    primary, secondary = servers.pair({ZONE: zone_text(ZONE, RECORDS)}, items={"upstream": at(resolver)})
+    primary.change(ZONE, f"late 60 CNAME alias.{TARGET}.")
+    secondary.await_serial(ZONE, 2)
+    time.sleep(1)
+    for name in ("ext", "late", "x.wild"):
+        for rdtype in ("A", "AAAA"):
+            response = query(secondary, f"{name}.{ZONE}", rdtype, rd=True)
+            assert not ede(response) and texts(response.answer)[-1][:2] == (f"www.{TARGET}.", rdtype)
+
+
+def test_special_names(servers):
+    """Nobody but the resolver decides about names of special use."""
+    zones = {name: zone_text(name, "www 60 A 198.51.100.1\n") for name in ("test", "home.arpa", "10.in-addr.arpa", "invalid", "onion", "localhost")}
+    resolver = servers.knotd(zones, name="resolver").start()
+    records = "".join(f"a{n} CNAME www.{name}.\n" for n, name in enumerate(zones))
+    secondary = pair(servers, at(resolver), records)
+    for n, name in enumerate(zones):
+        assert texts(settled(secondary, f"a{n}.{ZONE}").answer)[-1] == (f"www.{name}.", "A", ["198.51.100.1"])
+
+
+def test_ttl_counts_down(servers):
+    secondary = pair(servers, at(resolver_of(servers, "knotd")))
+    first = settled(secondary, f"ext.{ZONE}").answer[1].ttl
+    assert 290 <= first <= 300
+    await_event(lambda: query(secondary, f"ext.{ZONE}", rd=True).answer[1].ttl < first, "a smaller TTL")
+
+
+def test_ttl_bounds(servers):
+    secondary = pair(servers, at(resolver_of(servers, "knotd")), **{"upstream-max-ttl": "100", "upstream-min-ttl": "90"})
+    assert 98 <= settled(secondary, f"ext.{ZONE}").answer[1].ttl <= 100
+
+
+# -- resolvers that fail ----------------------------------------------------------------------------------------------
+
+def test_servfail_and_refused(servers, scripted):
+    for rcode in (dns.rcode.SERVFAIL, dns.rcode.REFUSED):
+        resolver = scripted(lambda q, tcp, rcode=rcode: answer(q, rcode=rcode))
+        secondary = servers.secondary([ZONE], [servers.knotd({ZONE: zone_text(ZONE, RECORDS)}).start()], items={"upstream": at(resolver)}).start()
+        secondary.await_serial(ZONE)
+        response = await_ede(secondary, f"ext.{ZONE}", (22, 23))
+        assert_ours(response)
+        assert response.rcode() == dns.rcode.NOERROR and texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+def test_silence_costs_nothing(servers):
+    """A dead resolver: answers at once, without the target, and others as ever."""
+    secondary = pair(servers, at(Peer()))
+    slowest = 0
+    for n in range(50):
+        began = time.monotonic()
+        response = query(secondary, f"ext.{ZONE}", rd=True)
+        slowest = max(slowest, time.monotonic() - began)
+        assert texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")] and ede(response)[0] in (14, 22, 23)
+        assert query(secondary, f"www.{ZONE}", rd=True).answer
+    assert slowest < 0.5 * SLOWNESS
+    await_ede(secondary, f"ext.{ZONE}", (22, 23))
+
+
+def test_killed_and_restarted(servers):
+    """Stale data stands in; when the resolver is back, that is seen within seconds. One line of log each."""
+    resolver = servers.knotd({TARGET: zone_text(TARGET, "www 2 A 198.51.100.80\n")}, name="resolver").start()
+    secondary = pair(servers, at(resolver))
+    settled(secondary, f"ext.{ZONE}")
+    resolver.kill()
+    stale = await_ede(secondary, f"ext.{ZONE}", (3,))
+    assert texts(stale.answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"]) and stale.answer[1].ttl <= 30
+    secondary.await_log(r"warning: .*upstream, .* does not answer", timeout=40)
     resolver.start()
-    _, secondary = servers.pair({ZONE: zone_text(ZONE, RECORDS)}, items={"upstream": f"{resolver.address}@{resolver.port}"})
-    return secondary
+    secondary.await_log(r"notice: .*upstream, .* answers again", timeout=40)
+    await_event(lambda: not ede(query(secondary, f"ext.{ZONE}", rd=True)), "fresh data")
+    assert len([line for line in secondary.log_text().splitlines() if "does not answer" in line]) == 1
 
 
-def test_found(world):
-    for how in (dict(), dict(tcp=True), dict(do=True), dict(tcp=True, do=True)):
-        response = settled(world, f"ext.{ZONE}", **how)
-        assert response.rcode() == dns.rcode.NOERROR
-        assert texts(response.answer) == [(f"ext.{ZONE}.", "CNAME", [f"www.{TARGET}."]), (f"www.{TARGET}.", "A", ["198.51.100.80"])]
-        assert not response.authority and not ede(response)
-        assert response.flags & dns.flags.AA and not response.flags & (dns.flags.RA | dns.flags.AD)
+def test_stale_negative(servers, scripted):
+    state = {"up": True}
+    resolver = scripted(lambda q, tcp: answer(q, rcode=3, authority=[SOA.replace(" 300 SOA", " 1 SOA")]) if state["up"] else answer(q, rcode=2))
+    secondary = pair(servers, at(resolver))
+    assert settled(secondary, f"nx.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    state["up"] = False
+    response = await_ede(secondary, f"nx.{ZONE}", (19,))
+    assert response.rcode() == dns.rcode.NXDOMAIN
+
+
+def test_stale_switched_off(servers, scripted):
+    state = {"up": True}
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 1 A 198.51.100.9") if state["up"] else answer(q, rcode=2))
+    secondary = pair(servers, at(resolver), **{"upstream-stale": "0"})
+    settled(secondary, f"ext.{ZONE}")
+    state["up"] = False
+    response = await_ede(secondary, f"ext.{ZONE}", (22, 23))
+    assert texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+def test_failover(servers):
+    resolver = resolver_of(servers, "knotd")
+    secondary = pair(servers, f"[{at(Peer())}, {at(resolver)}]")
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+
+
+# -- resolvers that lie -----------------------------------------------------------------------------------------------
+
+def test_unrelated_records_are_left_out(servers, scripted):
+    def script(q, tcp):
+        name = q.question[0].name.to_text()
+        return answer(q, f"{name} 60 A 198.51.100.7", "evil.org. 60 A 198.51.100.66", f"www.{ZONE}. 60 A 198.51.100.66",
+                      authority=[f"{TARGET}. 60 NS evil.org."], additional=["evil.org. 60 A 198.51.100.66", f"{ZONE}. 60 A 198.51.100.66"])
+    secondary = pair(servers, at(scripted(script)))
+    response = settled(secondary, f"ext.{ZONE}")
+    assert texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}"), (f"www.{TARGET}.", "A", ["198.51.100.7"])]
+    assert not response.authority and not response.additional
+    assert texts(query(secondary, f"www.{ZONE}", rd=True).answer) == [(f"www.{ZONE}.", "A", ["192.0.2.80"])]
+
+
+def test_wrong_id_and_name_are_no_answers(servers, scripted):
+    def script(q, tcp):
+        reply = answer(q, f"{q.question[0].name} 60 A 198.51.100.66")
+        wire = bytearray(reply.to_wire())
+        wire[0] ^= 0x55
+        return bytes(wire)
+    secondary = pair(servers, at(scripted(script)))
+    response = await_ede(secondary, f"ext.{ZONE}", (22, 23))
+    assert texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+def test_truncation_and_large_answers(servers, scripted):
+    """TC leads to TCP; 20 records of 4 KB do not fit anywhere but are digested."""
+    def script(q, tcp):
+        name = q.question[0].name.to_text()
+        if not tcp:
+            return answer(q, flags=dns.flags.TC)
+        strings = " ".join(f'"{"x" * 250}"' for _ in range(12))
+        return answer(q, *(f'{name} 60 TXT "{n}" {strings}' for n in range(20)))
+    resolver = scripted(script)
+    secondary = pair(servers, at(resolver))
+    query(secondary, f"big.{ZONE}", "TXT", rd=True)
+    found = await_event(lambda: (lambda r: r if len(r.answer) == 2 else None)(query(secondary, f"big.{ZONE}", "TXT", rd=True, tcp=True)), "it")
+    assert len(found.answer[1]) == 20 and resolver.over_tcp > 0
+
+
+def test_tcp_reset(servers, scripted):
+    secondary = pair(servers, at(scripted(lambda q, tcp: "close" if tcp else answer(q, flags=dns.flags.TC))))
+    assert texts(await_ede(secondary, f"ext.{ZONE}", (22, 23)).answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+def test_one_lookup_for_many_askers(servers, scripted):
+    def script(q, tcp):
+        time.sleep(0.2)
+        return answer(q, f"{q.question[0].name} 60 TXT x")
+    resolver = scripted(script)
+    secondary = pair(servers, at(resolver), **{"upstream-prefetch": "0"})
+    for _ in range(30):
+        query(secondary, f"ext.{ZONE}", "TXT", rd=True)
+    settled(secondary, f"ext.{ZONE}", "TXT")
+    assert len([1 for name, rdtype in resolver.asked if rdtype == dns.rdatatype.TXT]) == 1
+
+
+# -- who is asked -----------------------------------------------------------------------------------------------------
+
+def test_resolv_conf_that_changes(servers, tmp_path):
+    one = servers.knotd({TARGET: zone_text(TARGET, "www 5 A 198.51.100.1\nold 5 TXT x\n")}, name="one").start()
+    two = servers.knotd({TARGET: zone_text(TARGET, "www 5 A 198.51.100.2\n")}, name="two").start()
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"# ours\nnameserver {at(one)} ; the first\n")
+    secondary = pair(servers, conf)
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1][2] == ["198.51.100.1"]
+    new = tmp_path / "new"
+    new.write_text(f"nameserver {at(two)}\n")
+    os.rename(new, conf)
+    await_event(lambda: texts(query(secondary, f"ext.{ZONE}", rd=True).answer)[-1][2] == ["198.51.100.2"], "the second one's answer")
+
+
+def test_resolv_conf_that_comes_later(servers, tmp_path):
+    resolver = resolver_of(servers, "knotd")
+    conf = tmp_path / "resolv.conf"
+    secondary = pair(servers, conf)
+    secondary.await_log(r"warning: .*upstream, file .*resolv.conf', no servers")
+    assert ede(query(secondary, f"ext.{ZONE}", rd=True)) == [14]
+    conf.write_text(f"nameserver {at(resolver)}\n")
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1][2] == ["198.51.100.80"]
+
+
+def test_self(servers):
+    """This server is asked for what it serves natively; what it does not serve stays as it is."""
+    primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS + "far CNAME www.elsewhere.org.\n")}).start()
+    secondary = servers.secondary([ZONE], [primary], zones={TARGET: zone_text(TARGET, FOREIGN)}, items={"upstream": "self"}).start()
+    secondary.await_serial(ZONE)
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+    assert settled(secondary, f"nx.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    far = settled(secondary, f"far.{ZONE}")
+    assert texts(far.answer) == [cname(f"far.{ZONE}", "www.elsewhere.org")] and not ede(far)
+
+
+def test_own_address_is_refused(servers):
+    primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}).start()
+    secondary = servers.secondary([ZONE], [primary])
+    secondary.items["upstream"] = at(secondary)
+    secondary.start()
+    secondary.await_log(rf"error: .*item 'upstream', zone '{ZONE}.', '{at(secondary)}' ignored, this server listens there")
+    secondary.await_serial(ZONE)
+    response = query(secondary, f"ext.{ZONE}", rd=True)
+    assert texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")] and not ede(response)
+
+
+@pytest.mark.parametrize("value, message", [
+    ("192.0.2.1:53", "ADDRESS@PORT"), ("resolver.example", "neither address"), ("relative/resolv.conf", "neither address"),
+    ("/nonexistent/resolv.conf", "no such file"), ("/dev/null", "not a regular file"), ("192.0.2.1@0", "neither address")])
+def test_refused(servers, value, message):
+    secondary = servers.secondary([ZONE], [Peer()], items={"upstream": f'"{value}"'})
+    secondary.write_config()
+    from servers import tool
+    import subprocess
+    done = subprocess.run([tool("knotc"), "-c", str(secondary.conf), "conf-check"], capture_output=True, text=True,
+                          env=secondary.client_environment())
+    assert done.returncode != 0 and message in done.stdout + done.stderr
+
+
+def test_kept_over_reload(servers, scripted):
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 600 A 198.51.100.5"))
+    secondary = pair(servers, at(resolver))
+    settled(secondary, f"ext.{ZONE}")
+    asked = len(resolver.asked)
+    for _ in range(3):
+        secondary.reload()
+        assert texts(query(secondary, f"ext.{ZONE}", rd=True).answer)[-1][2] == ["198.51.100.5"]
+    assert len([1 for name, rdtype in resolver.asked[asked:] if name == f"www.{TARGET}." and rdtype == 1]) == 0
+
+
+def test_changed_by_reload(servers):
+    one = servers.knotd({TARGET: zone_text(TARGET, "www A 198.51.100.1\n")}, name="one").start()
+    two = servers.knotd({TARGET: zone_text(TARGET, "www A 198.51.100.2\n")}, name="two").start()
+    secondary = pair(servers, at(one))
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1][2] == ["198.51.100.1"]
+    secondary.items["upstream"] = at(two)
+    secondary.reload()
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1][2] == ["198.51.100.2"]
+    del secondary.items["upstream"]
+    secondary.reload()
+    response = query(secondary, f"ext.{ZONE}", rd=True)
+    assert len(response.answer) == 1 and not ede(response)
+
+
+def test_hold(servers, scripted):
+    """An opt-in: the first query for what was not known waits, while the upstream answers in time."""
+    state = {"pause": 0.05}
+
+    def script(q, tcp):
+        time.sleep(state["pause"])
+        return answer(q, f"{q.question[0].name} 60 TXT x") if q.question[0].rdtype == 16 else answer(q, rcode=3, authority=[SOA])
+    resolver = scripted(script)
+    secondary = pair(servers, at(resolver), **{"upstream-hold": "700", "upstream-prefetch": "0"})
+    settled(secondary, f"ext.{ZONE}")
+    response = query(secondary, f"ext.{ZONE}", "TXT", rd=True)
+    assert texts(response.answer)[-1][1] == "TXT" and not ede(response)
+
+    state["pause"] = 3
+    began = time.monotonic()
+    assert ede(query(secondary, f"any.wild.{ZONE}", "MX", rd=True)) == [14]
+    assert 0.5 < time.monotonic() - began < 3
+    began = time.monotonic()
+    assert ede(query(secondary, f"any.wild.{ZONE}", "SRV", rd=True)) == [14]
+    assert time.monotonic() - began < 0.5 * SLOWNESS, "held again although the last hold ran out"
