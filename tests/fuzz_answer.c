@@ -16,6 +16,7 @@
 #include <libknot/libknot.h>
 #include <libzscanner/scanner.h>
 
+#include "chain.h"
 #include "secondary/answer.h"
 #include "secondary/builder.h"
 
@@ -45,16 +46,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define APEX "@ SOA ns1 admin.www 7 7200 900 1209600 300\n@" SIG("SOA", "1") "@ NS ns1\n@ NS x.far.test.\n@" SIG("NS", "1")
 
+typedef enum { NO_CHAIN, NSEC, NSEC3 } chain_t;
+
 static const struct {
 	const char *apex;
 	const char *text;
+	chain_t chain;
 } zones[] = {
 	{ "example.", APEX BODY },
 	{ "example.", APEX "@ DNSKEY 256 3 8 AAAA\n@" SIG("DNSKEY", "1") BODY },
 	{ ".", APEX BODY "@ MX 1 .\n@ MX 2 a.b.www\n" },
 	{ "old.test.", APEX "@ DNAME new.test.\n" },
 	{ "www.cut.example.", APEX BODY "@ DNAME www\n" },
+	{ "example.", APEX BODY, NSEC },
+	{ "example.", APEX "@ NSEC3PARAM 1 0 1 ABCD\n" BODY, NSEC3 },
+	{ ".", APEX BODY, NSEC },
+	{ ".", APEX "@ NSEC3PARAM 1 0 1 ABCD\n" BODY, NSEC3 },
 };
+
+/*! What stands in the chains: not all of the zones' names, in canonical order. */
+static const char *const chained[] = {
+	"", "*", "a", "*.cname", "cut", "dname", "ent", "x.*.ent", "*.loop", "mi", "ns1", "*.nswild", "www", "*.www", "c.www",
+};
+
+#define CHAINED (sizeof(chained) / sizeof(chained[0]))
 
 #define ZONES (sizeof(zones) / sizeof(zones[0]))
 
@@ -80,22 +95,47 @@ static void stop(zs_scanner_t *scanner)
 	abort();
 }
 
-static snapshot_t *load(const char *apex_text, const char *text)
+static void scan(builder_t *builder, const char *apex, const char *text)
 {
-	uint8_t apex[WIRE_NAME_MAX];
-	CHECK(knot_dname_from_str(apex, apex_text, sizeof(apex)) != NULL);
-	builder_t *builder = builder_new(apex, &(builder_limits_t) { 0 });
 	zs_scanner_t *scanner = malloc(sizeof(*scanner));
-	CHECK(builder != NULL && scanner != NULL);
-	CHECK(zs_init(scanner, apex_text, KNOT_CLASS_IN, 3600) == 0);
+	CHECK(scanner != NULL);
+	CHECK(zs_init(scanner, apex, KNOT_CLASS_IN, 3600) == 0);
 	CHECK(zs_set_input_string(scanner, text, strlen(text)) == 0);
 	CHECK(zs_set_processing(scanner, add_record, stop, builder) == 0);
 	(void)zs_parse_all(scanner);
 	zs_deinit(scanner);
 	free(scanner);
+}
+
+static void add_chain(builder_t *builder, const char *apex, chain_t chain)
+{
+	static const params_t params = { .iterations = 1, .salt = "abcd" };
+	char text[16384] = "";
+	size_t len = 0;
+	if (chain == NSEC3) {
+		(void)chain_text(text, &params, apex, chained, CHAINED);
+	}
+	for (unsigned i = 0; chain == NSEC && i < CHAINED; i++) {
+		char owner[512], next[512];
+		full_text(chained[i], apex, owner);
+		full_text(chained[(i + 1) % CHAINED], apex, next);
+		len += sprintf(text + len, "%s NSEC %s A\n%s" SIG("NSEC", "2"), owner, next, owner);
+	}
+	scan(builder, apex, text);
+}
+
+static snapshot_t *load(const char *apex_text, const char *text, chain_t chain)
+{
+	uint8_t apex[WIRE_NAME_MAX];
+	CHECK(knot_dname_from_str(apex, apex_text, sizeof(apex)) != NULL);
+	builder_t *builder = builder_new(apex, &(builder_limits_t) { 0 });
+	CHECK(builder != NULL);
+	scan(builder, apex_text, text);
+	add_chain(builder, apex_text, chain);
 
 	snapshot_t *snapshot = NULL;
 	CHECK(builder_finish(builder, &snapshot) == KNOT_EOK);
+	CHECK((snapshot->chain.param != NULL) == (chain == NSEC3) && snapshot->has_nsec == (chain == NSEC));
 	return snapshot;
 }
 
@@ -192,7 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (snapshots[0] == NULL) {
 		for (size_t i = 0; i < ZONES; i++) {
-			snapshots[i] = load(zones[i].apex, zones[i].text);
+			snapshots[i] = load(zones[i].apex, zones[i].text, zones[i].chain);
 		}
 	}
 

@@ -5,10 +5,12 @@
  * \brief Hashes, places in a chain, and the choice among chains.
  */
 
+#include <check.h>
 #include <stdio.h>
 
 #include "chain.h"
 #include "secondary/nsec3.h"
+#include "support.h"
 
 /* The hashes of RFC 5155, appendix A. */
 static const struct {
