@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A life of the server, for valgrind and the sanitizers to watch: load, transfer, changes, reloads, removal, stop."""
 
+import socket
+import struct
+
+import dns.query
 import dns.rcode
 
-from servers import query, zone_text
+from servers import message, query, zone_text
 
 RELOADS = 20
 ZONES = ["example.com", "example.org"]
@@ -25,4 +29,22 @@ def test_load_transfer_reloads_stop(servers, scope):
     secondary.names.append(ZONES[1])
     secondary.reload()
     secondary.await_serial(ZONES[1], 1)
+    secondary.stop()
+
+
+def test_transfers_out(servers, scope):
+    """Complete ones, refused ones, and such whose client leaves, between new versions and reloads."""
+    text = zone_text(ZONES[0], "".join(f"host{n} TXT \"{'x' * 200}\"\n" for n in range(2000)))
+    primary, secondary = servers.pair({ZONES[0]: text}, scope=scope, items={"transfer-to": "one"},
+                                      acl={"one": {"address": "127.0.0.1", "action": "transfer"}})
+    for serial in range(2, 6):
+        assert sum(len(rrset) for part in dns.query.xfr(secondary.address, ZONES[0], port=secondary.port) for rrset in part.answer) > 2000
+        with socket.create_connection((secondary.address, secondary.port)) as client:
+            wire = message(ZONES[0], "AXFR").to_wire()
+            client.sendall(struct.pack("!H", len(wire)) + wire)
+            client.recv(2)
+        assert query(secondary, ZONES[0], "AXFR", tcp=True, source="127.0.0.2").rcode() == dns.rcode.NOTAUTH
+        primary.change(ZONES[0], f"www 60 A 192.0.2.{serial}")
+        secondary.await_serial(ZONES[0], serial)
+        secondary.reload()
     secondary.stop()
