@@ -136,6 +136,7 @@ def test_plain_zone(servers, scope, way):
             assert_same(module, native, full_name(label), rdtype, way, do=False)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("how", [dict(), dict(nsec3=True), dict(nsec3=True, opt_out=True)], ids=["nsec", "nsec3", "opt-out"])
 @pytest.mark.parametrize("do", [True, False], ids=["do", "plain"])
 def test_signed_zone(servers, sign, how, do):

@@ -23,6 +23,8 @@ from reasons import PARTS, comparable, differing, explain  # noqa: E402
 from servers import SLOWNESS, await_serial  # noqa: E402
 
 FULL = os.environ.get("TEST_FULL") == "1"
+pytestmark = pytest.mark.plain
+
 #: Questions in one run; there are some 300,000.
 QUESTIONS = 60000 if FULL else 4000
 #: Questions compared before the next ones are asked: bounds memory.

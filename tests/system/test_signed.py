@@ -9,6 +9,8 @@ import pytest
 import signed
 from servers import Servers, await_serial, query, sign_zone
 
+pytestmark = pytest.mark.plain
+
 
 @pytest.fixture(scope="module", params=signed.CHAINS)
 def peers(request, tmp_path_factory):

@@ -14,6 +14,8 @@ import pytest
 import signed
 from servers import Servers, query, sign_zone, tool, zone_text
 
+pytestmark = pytest.mark.plain
+
 SECURE, INSECURE = f"secure.{signed.ZONE}", f"insecure.{signed.ZONE}"
 OTHER = "other.test"
 
