@@ -25,8 +25,11 @@
 #define HEAD_SIZE        (2 + FIXED_SIZE)
 /*! An RRset that begins here or before has all its inner references within the reach of pointers. */
 #define SHORT_BEGIN_MAX  (MESSAGE_REACH - WIRE_INSIDE_MAX)
-/*! Names that references inside an RRset can reach: the densest RRset is MINFO with root names, two in 14 octets. */
-#define SPOTS_MAX        (WIRE_INSIDE_MAX / 7 + 2)
+/*! Names that references inside an RRset can reach: the densest RRset is MINFO with root names, two in 14 octets. Each may
+    have an end that stands elsewhere. */
+#define SPOTS_MAX        (2 * (WIRE_INSIDE_MAX / 7 + 2))
+/*! Labels of a name, the root's left out. */
+#define LABELS_MAX       127
 
 static inline uint16_t get16(const uint8_t *p)
 {
@@ -187,7 +190,56 @@ static void point_references(uint8_t *rdata, uint16_t type, uint16_t begin, uint
 	}
 }
 
-/*! Does the owner fit a pointer, and do references hold as they are kept? */
+/*! Does \a label stand in QNAME right before its last \a len octets? That this is a label there too is for the long way to see. */
+static inline bool stands_before(const uint8_t *wire, uint16_t qname_end, const uint8_t *label, unsigned len)
+{
+	const unsigned size = 1 + label[0];
+	if (MESSAGE_HEADER + size + len > qname_end) {
+		return false;
+	}
+	const uint8_t *at = wire + qname_end - len - size;
+	unsigned i = 0;
+	while (i < size && fold(at[i]) == fold(label[i])) {
+		i++;
+	}
+	return i == size;
+}
+
+/*! Does some name of RDATA end in more of QNAME than in what it refers to? A host that is asked for, of a zone or below a cut. */
+static bool meets_question(const message_t *msg, const place_t *place, const rrset_t *rrset)
+{
+	if (place->end != msg->qname_end) {
+		return false;
+	}
+	unsigned skip;
+	const unsigned names = wire_names(rrset->type, &skip);
+	const uint8_t *item = rrset->items;
+	for (unsigned i = 0; i < rrset->count; i++) {
+		const uint8_t *label;
+		uint16_t len;
+		item = rrset_item(item, &label, &len);
+		label += skip;
+		for (unsigned j = 0; j < names; j++) {
+			const uint8_t *last = label;
+			while (*label != 0 && *label < LABEL_POINTER) {
+				last = label;
+				label += 1 + *label;
+			}
+			if (*label == 0) {
+				label++;
+				continue;
+			}
+			const uint16_t ref = get16(label);
+			if (last != label && !(ref & WIRE_REF_INSIDE) && stands_before(msg->wire, msg->qname_end, last, ref & 0xFF)) {
+				return true;
+			}
+			label += 2;
+		}
+	}
+	return false;
+}
+
+/*! Does the owner fit a pointer, do references hold as they are kept, and is there nothing shorter? */
 static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset)
 {
 	if (place->pos > MESSAGE_REACH || place->len <= 1) {
@@ -201,7 +253,8 @@ static inline bool is_short(const message_t *msg, const place_t *place, const rr
 		return true;
 	}
 	return msg->size <= SHORT_BEGIN_MAX && !place->split &&
-	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
+	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared) &&
+	       !meets_question(msg, place, rrset);
 }
 
 /*! Writes records, for which there is room, at \a begin, with an owner that stands at \a owner; returns where they end. */
@@ -254,6 +307,7 @@ typedef struct {
 	size_t pos;
 	size_t limit;
 	place_t place;            /*!< Of the owner; moves to the first record's owner once that was spelled. */
+	uint16_t qname_end;       /*!< End of QNAME, if the owner ends as it does; else 0. */
 	unsigned spots_count;
 	spot_t spots[SPOTS_MAX];
 } writer_t;
@@ -309,28 +363,73 @@ static uint16_t find_spot(const writer_t *writer, uint16_t kept)
 	return writer->spots[low].sent + (kept - writer->spots[low].kept);
 }
 
-/*! Writes the kept name at \a name, which has the offset \a kept in its RRset; returns its octets there, 0: no room. */
-static unsigned write_kept_name(writer_t *writer, const uint8_t *name, size_t kept)
+static void note_spot(writer_t *writer, size_t kept, uint16_t sent)
 {
 	if (kept <= WIRE_INSIDE_MAX) {
 		assert(writer->spots_count < SPOTS_MAX);
-		writer->spots[writer->spots_count++] = (spot_t) { .kept = kept, .sent = writer->pos };
+		writer->spots[writer->spots_count++] = (spot_t) { .kept = kept, .sent = sent };
 	}
+}
 
+static bool is_label_of_question(const writer_t *writer, uint16_t pos)
+{
+	uint16_t at = MESSAGE_HEADER;
+	while (at < pos) {
+		at += 1 + writer->wire[at];
+	}
+	return at == pos;
+}
+
+/*! How many labels of a name are left when those are taken off that stand in QNAME too, before its last \a len octets. */
+static unsigned labels_not_in_question(const writer_t *writer, const uint8_t *name, const uint8_t *start, unsigned labels, unsigned len)
+{
+	if (writer->qname_end == 0 || len > writer->place.common) {
+		return labels;
+	}
+	while (labels > 0 && stands_before(writer->wire, writer->qname_end, name + start[labels - 1], len)) {
+		len += 1 + name[start[labels - 1]];
+		if (!is_label_of_question(writer, writer->qname_end - len)) {
+			break;
+		}
+		labels--;
+	}
+	return labels;
+}
+
+/*! Writes the kept name at \a name, which has the offset \a kept in its RRset; returns its octets there, 0: no room. */
+static unsigned write_kept_name(writer_t *writer, const uint8_t *name, size_t kept)
+{
+	note_spot(writer, kept, writer->pos);
+
+	uint8_t start[LABELS_MAX];
+	unsigned labels = 0;
 	unsigned len = 0;
 	while (name[len] != 0 && name[len] < LABEL_POINTER) {
+		assert(labels < LABELS_MAX);
+		start[labels++] = len;
 		len += 1 + name[len];
 	}
-	if (name[len] == 0) {
-		return write_octets(writer, name, len + 1) ? len + 1 : 0;
+	const bool is_full = name[len] == 0;
+	const unsigned kept_len = len + (is_full ? 1 : 2);
+	const uint16_t ref = is_full ? WIRE_REF | 1 : get16(name + len);
+
+	if (!(ref & WIRE_REF_INSIDE)) {
+		const unsigned left = labels_not_in_question(writer, name, start, labels, ref & 0xFF);
+		if (left < labels) {
+			const uint16_t pos = writer->qname_end - (ref & 0xFF) - (len - start[left]);
+			note_spot(writer, kept + start[left], pos);
+			return write_octets(writer, name, start[left]) && write_name_at(writer, pos) ? kept_len : 0;
+		}
+	}
+	if (is_full) {
+		return write_octets(writer, name, kept_len) ? kept_len : 0;
 	}
 	if (!write_octets(writer, name, len)) {
 		return 0;
 	}
-	uint16_t ref = get16(name + len);
-	uint16_t pos = (ref & WIRE_REF_INSIDE) ? find_spot(writer, ref & WIRE_INSIDE_MAX)
-	                                       : suffix_pos(writer->wire, &writer->place, ref & 0xFF);
-	return write_name_at(writer, pos) ? len + 2 : 0;
+	const uint16_t pos = (ref & WIRE_REF_INSIDE) ? find_spot(writer, ref & WIRE_INSIDE_MAX)
+	                                             : suffix_pos(writer->wire, &writer->place, ref & 0xFF);
+	return write_name_at(writer, pos) ? kept_len : 0;
 }
 
 static bool write_rdata(writer_t *writer, uint16_t type, const uint8_t *rdata, uint16_t len, size_t kept)
@@ -409,6 +508,7 @@ static int put_long(message_t *msg, const place_t *place, const records_t *data,
 	writer.pos = msg->size;
 	writer.limit = msg->limit;
 	writer.place = *place;
+	writer.qname_end = place->end == msg->qname_end ? msg->qname_end : 0;
 
 	int ret = put_records(&writer, data);
 	if (ret == KNOT_EOK) {
@@ -465,6 +565,7 @@ int section_put_cname(message_t *msg, section_t section, const place_t *place, u
 	writer.pos = msg->size;
 	writer.limit = msg->limit;
 	writer.place = *place;
+	writer.qname_end = 0;
 	writer.spots_count = 0;
 
 	if (!write_owner(&writer) || !write_fixed(&writer, KNOT_RRTYPE_CNAME, ttl) || !write_u16(&writer, 0)) {
