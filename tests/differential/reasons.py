@@ -91,6 +91,8 @@ REASONS = [
      and len({record[:3] for record in ours.answer}) == 1 and (set(ours.answer) <= set(theirs.answer) or len({record[1] for record in theirs.answer}) == 1)),
     (("bind",), "ANY below a DNAME: BIND does not follow it",
      lambda q, theirs, ours: q.qtype == ANY and records(theirs, DNAME) and not theirs.authority and set(theirs.answer) <= set(ours.answer)),
+    (("knotd",), "larger: a wildcard that stands for the target of its own CNAME does not give it the owner's place",
+     lambda q, theirs, ours: not differing(theirs, ours) and any(owner == target for owner, target in aliases(ours).items())),
     (("knotd",), "records once: where aliases meet a wildcard again, knotd sends its CNAME again",
      lambda q, theirs, ours: differing(theirs, ours) == {"answer"} and set(theirs.answer) == set(ours.answer) and len(theirs.answer) > len(ours.answer)),
     (("knotd",), "additional records that a wildcard has for a host: knotd sends them as the wildcard's, of use to nobody",
