@@ -212,7 +212,7 @@ static bool is_knotds(const uint8_t *apex, size_t len, void *ctx)
 }
 
 /*! EDE with text goes into the OPT record that knotd will send, where there is room for it. */
-static bool add_ede_text(const char *text, message_t *msg, knotd_qdata_t *qdata)
+static bool add_ede_text(const char *text, message_t *msg, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	uint8_t option[2 + EDE_TEXT_MAX];
 	const size_t len = strlen(text);
@@ -222,23 +222,27 @@ static bool add_ede_text(const char *text, message_t *msg, knotd_qdata_t *qdata)
 	}
 	knot_wire_write_u16(option, KNOT_EDNS_EDE_OTHER);
 	memcpy(option + 2, text, len);
+	if (knot_pkt_reserve(pkt, size) != KNOT_EOK) {
+		return false;
+	}
+	msg->limit -= size;
 	return knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) == KNOT_EOK;
 }
 
 /*! An extended error goes out where there is room: knotd looks for two octets less than it takes. */
-static void take_note(const foreign_note_t *note, message_t *msg, knotd_qdata_t *qdata)
+static void take_note(const foreign_note_t *note, message_t *msg, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (note->ede == KNOT_EDNS_EDE_NONE || msg->limit - msg->size < KNOT_EDNS_OPTION_HDRLEN + 2) {
 		return;
 	}
-	if (note->ede_text == NULL || !add_ede_text(note->ede_text, msg, qdata)) {
+	if (note->ede_text == NULL || !add_ede_text(note->ede_text, msg, pkt, qdata)) {
 		qdata->rcode_ede = note->ede;
 	}
 }
 
 /*! Puts what is known of a target outside our zones. Returns true if that leads on to one of ours. */
 static bool follow_outside(const instance_t *instance, const question_t *question, message_t *msg, alias_chain_t *chain,
-                           answer_result_t *result, knotd_qdata_t *qdata)
+                           answer_result_t *result, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (!knot_wire_get_rd(qdata->query->wire) || !foreign_is_followed(&instance->foreign, question, chain)) {
 		return false;
@@ -246,14 +250,14 @@ static bool follow_outside(const instance_t *instance, const question_t *questio
 	const bool tcp = qdata->params->proto != KNOTD_QUERY_PROTO_UDP;
 	foreign_note_t note;
 	foreign_follow(&instance->foreign, question, tcp, msg, chain, result, &note);
-	take_note(&note, msg, qdata);
+	take_note(&note, msg, pkt, qdata);
 	return note.goes_home;
 }
 
 /*! Follows aliases that leave the zone. */
 static void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
                            const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result,
-                           knotd_qdata_t *qdata)
+                           knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	unsigned rounds = 0;
 	bool again;
@@ -263,11 +267,11 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
 		case CHASE_DONE:
 			if (rounds > 0 && result->outcome == ANSWER_LOOP) {
 				const foreign_note_t loop = foreign_loop();
-				take_note(&loop, msg, qdata);
+				take_note(&loop, msg, pkt, qdata);
 			}
 			break;
 		case CHASE_OUTSIDE:
-			again = follow_outside(instance, question, msg, chain, result, qdata) && ++rounds < FOREIGN_ROUNDS_MAX;
+			again = follow_outside(instance, question, msg, chain, result, pkt, qdata) && ++rounds < FOREIGN_ROUNDS_MAX;
 			break;
 		case CHASE_UNSERVED:
 			qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
@@ -291,7 +295,7 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 	alias_chain_t chain;
 	answer_result_t result = answer(snapshot, &question, &msg, &chain);
 	if (chase_is_due(&result, &chain)) {
-		follow_aliases(instance, zone, snapshot, &question, &msg, &chain, &result, qdata);
+		follow_aliases(instance, zone, snapshot, &question, &msg, &chain, &result, pkt, qdata);
 	}
 	message_end(&msg, &result, pkt, qdata);
 
