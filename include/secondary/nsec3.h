@@ -9,11 +9,12 @@
  * when the version is complete: of those that NSEC3PARAM names, the first whose record for the apex is there.
  *
  * Which name is hashed when? The apex and the wildcard below it have their records looked up once for a version: they are
- * the closest encloser and the source of synthesis of nearly all names that do not exist, so that NXDOMAIN takes one hash,
- * that of the next closer name. All other names are hashed when they are asked for. Measured on a million names: SHA-1 of
- * a name takes 75 ns (one block; 130 ns two), as long as one cache miss; a hash kept with each name would cost 20 octets
- * and a look at its node, a reference to its record 4 octets and a walk of the zone on each change of a record. Neither
- * would make an answer faster than by those 75 ns.
+ * the closest encloser and the source of synthesis of most names that do not exist, so that such a name takes one hash,
+ * that of the next closer name. All other names are hashed when they are asked for, existing ones too. Measured in a zone
+ * of 500,000 delegations, half of them without DS: the hash is 75 ns (names up to 55 octets; 130 ns beyond), the denial of
+ * a name 1.1 µs, an insecure referral 1.8 µs, most of it cache misses. A hash kept with a name would save its 75 ns, for
+ * 20 octets and more of memory a name, hashing of all names at each load, and of all again when the salt changes in an
+ * increment; a reference to the record would save a descent, too, and be stale after each change of the record it means.
  *
  * Threads: any, on a borrowed or pinned snapshot. Blocks: no. Nothing is allocated.
  */

@@ -53,7 +53,7 @@ typedef struct {
 	uint8_t shared;           /*!< Octets of its end that the kept owner has too: len, or those of the closest encloser
 	                               when a wildcard is expanded. */
 	uint8_t prefix_len;       /*!< Octets of prefix; 0: none. */
-	const uint8_t *prefix;    /*!< Labels that are sent before all this, because the owner does not stand in the message. */
+	const uint8_t *prefix;    /*!< Labels before the name that is placed: the owner is both, but only that stands in the message. */
 	bool split;               /*!< The apex stands nowhere in one piece (that of a further zone, which an alias with a
 	                               compressed target led to): the common end is shorter than it. */
 } place_t;
