@@ -199,7 +199,8 @@ static void agent_open(agent_t *agent)
 	agent->timer.data = agent;
 	LIST_INSERT_HEAD(&worker.agents, agent, entry);
 	if (directory_add(agent->zone) != KNOT_EOK) {
-		report(agent->zone, LOG_WARNING, "aliases of other zones into this one are not followed (%s)", knot_strerror(KNOT_ENOMEM));
+		report(agent->zone, LOG_WARNING, "aliases of other zones into this one are not followed (%s)",
+		       knot_strerror(KNOT_ENOMEM));
 	}
 }
 

@@ -715,7 +715,7 @@ START_TEST(test_random)
 	srandom(support_seed());
 	static const char letters[] = "aotjcCzbk";
 	world_begin('t', false);
-	unsigned steps = support_is_full() ? 100000 : 5000;
+	unsigned steps = support_is_full() ? 50000 : 5000;
 	for (unsigned i = 0; i < steps; i++) {
 		world.log[0] = '\0';
 		world.high = random() & 1;

@@ -12,8 +12,10 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -697,6 +699,93 @@ START_TEST(test_call_unknown)
 }
 END_TEST
 
+static void *load_and_fail(void *unused)
+{
+	zone_end(zone_begin("failed.example", STANZA(1)));
+	return unused;
+}
+
+/*! At start a load() that fails runs in a thread that is not registered with RCU: it must not be the last to hold the zone. */
+START_TEST(test_load_fails)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	for (unsigned i = 0; i < 20; i++) {
+		log_clear();
+		if (i % 2 == 1) { /* The worker looks at it only when the thread has ended. */
+			hold("serial none -> 1");
+		}
+		zone_t *zone = zone_begin("example.com", STANZA(server.port));
+		AWAIT(i % 2 == 0 ? log_count("serial none -> 1") == 1 : is_held);
+		pthread_t thread;
+		pthread_create(&thread, NULL, load_and_fail, NULL);
+		pthread_join(thread, NULL);
+		release();
+		zone_end(zone);
+	}
+	server_stop(&server);
+}
+END_TEST
+
+/*! A socket that NOTIFY comes to, and never answers. */
+static int target_open(unsigned *ret_port)
+{
+	struct sockaddr_storage addr = loopback(0);
+	socklen_t len = sizeof(struct sockaddr_in);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	getsockname(fd, (struct sockaddr *)&addr, &len);
+	*ret_port = ntohs(((struct sockaddr_in *)&addr)->sin_port);
+	return fd;
+}
+
+/*! Waits for NOTIFY and returns its serial: the SOA stands at the end. */
+static uint32_t target_hear(int fd)
+{
+	uint8_t msg[512];
+	struct pollfd poller = { fd, POLLIN, 0 };
+	ck_assert_int_eq(poll(&poller, 1, 30000), 1);
+	ssize_t len = recv(fd, msg, sizeof(msg), 0);
+	ck_assert_int_gt(len, 20);
+	ck_assert_uint_eq(msg[2], 0x24); /* NOTIFY, AA */
+	return knot_wire_read_u32(msg + len - 20);
+}
+
+static stanza_t *telling(unsigned port, unsigned target)
+{
+	stanza_t *plain = STANZA(port), *made = stanza_new(1, 1);
+	memcpy(made, plain, offsetof(stanza_t, primary_count));
+	made->next = NULL;
+	made->primary[0] = plain->primary[0];
+	made->target[0].addr = loopback(target);
+	stanza_release(plain);
+	return made;
+}
+
+START_TEST(test_notify_out)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	unsigned port, other_port;
+	int target = target_open(&port), other = target_open(&other_port);
+	zone_t *zone = zone_begin("example.com", telling(server.port, port));
+	ck_assert_uint_eq(target_hear(target), 1);
+	server_set(&server, ANSWER, 2);
+	notify(zone);
+	ck_assert_uint_eq(target_hear(target), 2);
+	ck_assert_int_eq(worker_notify_out(zone), 0);
+	ck_assert_uint_eq(target_hear(target), 2);
+
+	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(telling(server.port, other_port))), 0);
+	ck_assert_int_eq(worker_notify_out(zone), 0);
+	ck_assert_uint_eq(target_hear(other), 2);
+	zone_end(zone);
+	close(target);
+	close(other);
+	server_stop(&server);
+}
+END_TEST
+
 /*! No more transfers than allowed at once, in all and from one address; all come in the end. */
 START_TEST(test_limits)
 {
@@ -1024,6 +1113,8 @@ int main(void)
 	tcase_add_test(tcase, test_gone_during_transfer);
 	tcase_add_test(tcase, test_reload);
 	tcase_add_test(tcase, test_call_unknown);
+	tcase_add_test(tcase, test_load_fails);
+	tcase_add_test(tcase, test_notify_out);
 	tcase_add_test(tcase, test_limits);
 	tcase_add_test(tcase, test_silent);
 	tcase_add_test(tcase, test_pause);

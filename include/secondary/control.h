@@ -4,9 +4,10 @@
  *
  * \brief The control socket: stock `knotc -s SOCKET` asks and commands the module.
  *
- * Speaks libknot's control protocol: `zone-status [ZONE…]`, `zone-refresh [ZONE…]`, `zone-retransfer [ZONE…]`, `zone-notify [ZONE…]`, for
- * one, some or all zones; any other command, any unknown zone and knotc's blocking mode get an error. A thread of its own accepts one client
- * after the other, so a slow client delays other clients only; commands are run by the worker, which owns what they touch.
+ * Speaks libknot's control protocol: `zone-status [ZONE…]`, `zone-refresh [ZONE…]`, `zone-retransfer [ZONE…]`, `zone-notify [ZONE…]`,
+ * for one, some or all zones; any other command, any unknown zone and knotc's blocking mode get an error. A thread of its own
+ * accepts one client after the other, so a slow client delays other clients only; commands are run by the worker, which owns
+ * what they touch.
  *
  *     [example.com.] role: slave | serial: 5 | state: fresh | refresh: +59m3s | expiration: +6D23h59m57s | records: 12 |
  *                    memory: 3456 | primary 192.0.2.1@53: ok, serial 5

@@ -54,8 +54,8 @@ typedef struct {
 	 * \brief A message came: id, QR, opcode and, where a question stands in it, the question were checked, TSIG verified and
 	 *        taken off.
 	 *
-	 * No question may stand in messages over TCP, and in a datagram with an RCODE other than NOERROR or in answer to NOTIFY. \a msg is borrowed for
-	 * the call. The exchange must not be cancelled from within.
+	 * No question may stand in messages over TCP, and in a datagram with an RCODE other than NOERROR or in answer to
+	 * NOTIFY. \a msg is borrowed for the call. The exchange must not be cancelled from within.
 	 */
 	exchange_next_t (*message)(void *ctx, const uint8_t *msg, size_t len);
 

@@ -12,7 +12,8 @@
  *                   +------- resting <-------+ silence, up to NOTIFY_OUT_RETRIES times; then gone
  *
  * All targets are told at once, but for one that is silent, which hears of one zone at a time until it answers (turns.h); it is
- * not left alone, so that one that comes up again hears of the next version at once. The queue is apart from that of probes and transfers, and its sockets are few, so neither waits for it.
+ * not left alone, so that one that comes up again hears of the next version at once. The queue is apart from that of probes and
+ * transfers, and its sockets are few, so neither waits for it.
  *
  * Threads: the one that runs the loop, registered with RCU, outside read sections. Blocks: never. Memory: 250 octets for each
  * notice that is on its way.

@@ -21,7 +21,8 @@
  *
  * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
  * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
- * Otherwise an older version is published on the operator's command only. Of serials that RFC 1982 cannot compare the primary's counts as newer, as for knotd.
+ * Otherwise an older version is published on the operator's command only. Of serials that RFC 1982 cannot compare the primary's
+ * counts as newer, as for knotd.
  *
  * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
  * test, and both ends of each jitter are seen.
@@ -152,8 +153,8 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
 void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason);
 
 /*!
- * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, or repeats the one under way
- *        afterwards. A NOTIFY with the serial that serves does nothing.
+ * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, or repeats
+ *        the one under way afterwards. A NOTIFY with the serial that serves does nothing.
  */
 void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
 

@@ -18,7 +18,7 @@
 
 /*! Primary addresses of a stanza at most: each is tried in turn, and a check that goes through more helps nobody. */
 #define STANZA_PRIMARIES_MAX 64
-/*! Addresses that are told of new versions at most: each costs a datagram for each version of each zone, and memory until it has answered. */
+/*! Addresses that are told of new versions at most: each costs a datagram for each version of each zone. */
 #define STANZA_TARGETS_MAX   64
 
 /*! One address of a `remote`: of a primary, in the order in which they are tried, or one that NOTIFY goes to. */
