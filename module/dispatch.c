@@ -486,6 +486,9 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 	if (qdata->type == KNOTD_QUERY_TYPE_NORMAL) {
 		return process_query(instance, zone, pkt, qdata);
 	}
+	if (qdata->type == KNOTD_QUERY_TYPE_UPDATE && knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
+		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
+	}
 	if (!is_apex(zone, qdata)) {
 		return fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
 	}

@@ -8,6 +8,8 @@ them explains is a failure.
 import collections
 import os
 import random
+import socket
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "differential"))
 
 import corpus  # noqa: E402
-from dnswire import Asker, Malformed, Question, Response, type_number  # noqa: E402
+from dnswire import Asker, Malformed, Question, Response, type_number, wire_name  # noqa: E402
 from mirrors import NamedMirror, NsdMirror  # noqa: E402
 from reasons import PARTS, comparable, differing, explain  # noqa: E402
 from servers import SLOWNESS, await_serial  # noqa: E402
@@ -173,6 +175,74 @@ def run(servers, zones, count, scope="zone"):
 def test_corpus(servers, scope):
     tally = run(servers, corpus.ZONES, QUESTIONS, scope)
     assert tally.asked >= (50000 if FULL else 3000)
+
+
+def odd_messages(name):
+    """Queries that nobody should send, without their ids."""
+    question = wire_name(name) + b"\x00\x01\x00\x01"
+    def header(bits=0, counts=(1, 0, 0, 0)):
+        return struct.pack("!HHHHH", bits, *counts)
+    record = wire_name(name) + struct.pack("!HHIH", 1, 1, 60, 4) + b"\xc0\x00\x02\x01"
+    opt = b"\0" + struct.pack("!HHIH", 41, 1232, 0, 0)
+    for opcode in (*range(4), *range(5, 16)): # of NOTIFY only a secondary knows what to make
+        yield header(opcode << 11) + question
+        yield header(opcode << 11 | 0x0100, (1, 0, 0, 1)) + question + opt
+    for qclass in (0, 2, 3, 4, 254, 255, 65535):
+        yield header() + question[:-2] + struct.pack("!H", qclass)
+    for qtype in (0, 41, 128, 249, 250, 253, 254, 255, 65535):
+        yield header() + question[:-4] + struct.pack("!HH", qtype, 1)
+        yield header() + question[:-4] + struct.pack("!HH", qtype, 255)
+    for bit in (*range(11), 15):
+        yield header(1 << bit) + question
+    for count in (0, 2, 3, 65535):
+        yield header(counts=(count, 0, 0, 0)) + question * min(count, 3)
+    for counts, rest in [((1, 1, 0, 0), record), ((1, 0, 1, 0), record), ((1, 0, 0, 1), record), ((1, 0, 0, 2), opt + opt), ((1, 0, 0, 2), opt),
+                         ((1, 0, 0, 0), b"trailing"), ((1, 0, 0, 1), opt[:-3]), ((1, 0, 0, 1), b"\0" + struct.pack("!HHIH", 41, 1232, 1 << 16, 0)),
+                         ((1, 0, 0, 1), wire_name("x") + opt[1:]), ((1, 0, 0, 1), b"\0" + struct.pack("!HHIH", 41, 0, 0x8000, 0)),
+                         ((1, 0, 0, 1), b"\0" + struct.pack("!HHIHHH", 41, 1232, 0, 4, 3, 9))]:
+        yield header(counts=counts) + question + rest
+    for qname in (b"\xc0\x0c", b"\x40abc\0", b"\x80\0", b"\x03www", b"", wire_name(".".join(["a" * 63] * 4)), wire_name(".".join(["a"] * 128))):
+        yield header() + qname + b"\x00\x01\x00\x01"
+    yield header() + question[:-1]
+    yield header()[:-4]
+
+
+def exchange(server, messages, tcp):
+    """What a server says to each; None where it is silent."""
+    answers = {}
+    if tcp:
+        for number, wire in enumerate(messages):
+            with socket.create_connection((server.address, server.port), timeout=SLOWNESS) as client:
+                wire = struct.pack("!H", number) + wire
+                client.sendall(struct.pack("!H", len(wire)) + wire)
+                client.shutdown(socket.SHUT_WR)
+                answers[number] = client.makefile("rb").read()[2:] or None
+        return answers
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((server.address, server.port))
+        for number, wire in enumerate(messages):
+            client.send(struct.pack("!H", number) + wire)
+        client.settimeout(0.3 * SLOWNESS)
+        try:
+            while len(answers) < len(messages):
+                wire = client.recv(65535)
+                answers[struct.unpack_from("!H", wire)[0]] = wire
+        except socket.timeout:
+            return answers
+    return answers
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+@pytest.mark.parametrize("scope", ["zone", "global"])
+def test_odd_messages(servers, scope, tcp):
+    """Opcodes, classes, counts, flags, OPT records and names that no client sends: as native knotd, octet for octet."""
+    zone = "plain.diff.test"
+    native, module = servers.pair({zone: corpus.zone_file(zone, corpus.PLAIN)}, scope=scope)
+    for name in (f"www.{zone}", f"missing.{zone}", zone, "elsewhere.test"):
+        messages = list(odd_messages(name))
+        ours, theirs = exchange(module, messages, tcp), exchange(native, messages, tcp)
+        for number, wire in enumerate(messages):
+            assert ours.get(number) == theirs.get(number), f"{name}: {wire.hex()}"
 
 
 def test_root(servers):
