@@ -249,5 +249,6 @@ def test_silent_target_does_not_outlive_the_server(servers, target):
 def test_unknown_reference_is_refused(servers):
     module = servers.secondary([ZONE], [Peer()], items={"notify": "nobody"})
     module.write_config()
-    done = subprocess.run([tool("knotc"), "-c", module.conf, "conf-check"], capture_output=True, text=True)
+    done = subprocess.run([tool("knotc"), "-c", module.conf, "conf-check"], capture_output=True, text=True,
+                          env=module.client_environment())
     assert done.returncode != 0 and "notify" in done.stdout + done.stderr
