@@ -13,7 +13,7 @@ PYTHON=/usr/bin/python3
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
 	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev)
 TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython
-	knot-dnssecutils nsd bind9 bind9-dnsutils unbound dnsperf)
+	knot-dnssecutils nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
 SERVICES=(knot nsd named unbound)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -23,7 +23,7 @@ usage()
 {
 	cat <<-'END'
 	usage: ./build.sh COMMAND
-	  run [--once]           two servers to look at: a primary, and knotd with the module
+	  run [--once]           three servers to look at: a primary, knotd with the module, and a secondary of that
 	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory (DESTDIR is honoured)
