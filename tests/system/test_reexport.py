@@ -145,6 +145,25 @@ def test_clients_get_every_record(servers, sign, scope, program):
         assert pull(secondary, zone, program=program) == pull(primary, zone, program=program)
 
 
+def drill(server, zone, key=None):
+    """All records as ldns prints them, sorted. It exits with 0 when it was refused, too, and prints what came until a message that it rejects."""
+    words = ["-y", f"{key.name}:{key.secret}:{key.algorithm}"] if key else []
+    done = subprocess.run([tool("drill"), *words, f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR"],
+                          capture_output=True, text=True, timeout=60 * SLOWNESS)
+    assert not done.stderr, done.stderr
+    return sorted(line for line in done.stdout.splitlines() if line and not line.startswith(";"))
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "signed"])
+def test_ldns_gets_every_record(servers, sign, scope, keyed):
+    key = Key("downstream")
+    content = {**zones(sign), ZONE: big_text(count=2000)}
+    primary, secondary = exporter(servers, content, scope, keys=[key], acl={"everyone": {"action": "transfer", **({"key": key.name} if keyed else {})}})
+    for zone in content:
+        got = drill(secondary, zone, key if keyed else None)
+        assert len(got) == len(pull(primary, zone)) and got == drill(primary, zone)
+
+
 def test_rrsets_larger_than_a_message(servers, scope):
     """knotd would not transfer them out."""
     text = zone_text(ZONE, "".join(f"huge TXT \"{n} {'y' * 200}\"\nmail MX {n} mx{n}.mail\n" for n in range(5000)))
@@ -503,16 +522,29 @@ def test_versions_are_bounded(servers):
 
 
 def test_chain(servers, sign):
-    """primary, module, module, knotd: a change comes through."""
+    """primary, module, module, knotd. REFRESH is an hour away and nobody gives a command: a change comes through by NOTIFY alone."""
     zone = "nsec3.example"
-    primary, near = exporter(servers, {zone: zones(sign)[zone]})
-    far = servers.secondary([zone], [near], scope="global", items={"transfer-to": "everyone", "refresh-max-interval": "2", "refresh-jitter": "0"}, acl=EVERYONE,
-                            name="far").start()
-    serial = far.await_serial(zone)
-    mirror = servers.knotd(mirrored=[zone], primaries=[far], name="mirror", template_conf="    refresh-max-interval: 2\n").start()
-    assert await_serial(mirror, zone, serial) == serial
+    items = {"transfer-to": "everyone", "notify": "peer0"}
+    primary = servers.knotd({zone: zones(sign)[zone]}, name="primary")
+    near = servers.secondary([zone], [primary], items=items, acl=EVERYONE, name="near")
+    far = servers.secondary([zone], [near], scope="global", items=items, acl=EVERYONE, name="far")
+    mirror = servers.knotd(mirrored=[zone], primaries=[far], name="mirror")
+    chain = [primary, near, far, mirror]
+    for server, follower in zip(chain, chain[1:]):
+        server.notify.append(follower)
+    primary.start()
+    serial = await_serial(primary, zone)
+    for server in chain[1:]:
+        server.start()
+        await_serial(server, zone, serial)
     assert pull(mirror, zone) == pull(primary, zone)
-    primary.change(zone, "new 3600 A 192.0.2.9")
-    serial = near.await_serial(zone, serial + 1)
-    await_serial(mirror, zone, serial)
-    assert pull(mirror, zone) == pull(primary, zone) == pull(far, zone)
+
+    seen = [server.log_position() for server in chain]
+    for _ in range(3):
+        serial += 1
+        primary.change(zone, f"new{serial} 3600 A 192.0.2.9")
+        await_serial(mirror, zone, serial, timeout=5)
+        assert pull(mirror, zone) == pull(primary, zone) == pull(far, zone)
+    for server, after in zip(chain[1:], seen[1:]):
+        server.await_log(rf"notify, incoming, .*serial {serial}$", after=after)
+        assert f"serial {serial - 1} -> {serial}" in server.log_text(after)
