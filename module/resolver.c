@@ -23,8 +23,6 @@
 #define SELF_TIMEOUT_MS     2000
 /*! As exchange.h takes over UDP. */
 #define SELF_PAYLOAD        4096
-/*! Certificates of Debian's ca-certificates. */
-#define CERTIFICATES        "/etc/ssl/certs/ca-certificates.crt"
 
 struct resolver_question {
 	resolver_t *resolver;
@@ -133,26 +131,21 @@ static const char *const special[] = {
 	"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
 };
 
-static void config_write(FILE *file, const struct sockaddr_storage *servers, unsigned count, const char *tls_name)
+static void config_write(FILE *file, const struct sockaddr_storage *servers, unsigned count)
 {
 	fputs(COMMON, file);
-	if (tls_name != NULL) {
-		fputs(" tls-cert-bundle: \"" CERTIFICATES "\"\n", file);
-	}
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
 		fprintf(file, " local-zone: \"%s\" nodefault\n", special[i]);
 	}
-	fprintf(file, "forward-zone:\n name: \".\"\n forward-no-cache: yes\n forward-tls-upstream: %s\n",
-	        tls_name != NULL ? "yes" : "no");
+	fputs("forward-zone:\n name: \".\"\n forward-no-cache: yes\n", file);
 	for (unsigned i = 0; i < count; i++) {
 		char text[ADDRESS_TEXT_MAX];
-		fprintf(file, " forward-addr: \"%s%s%s\"\n", address_text(&servers[i], text), tls_name != NULL ? "#" : "",
-		        tls_name != NULL ? tls_name : "");
+		fprintf(file, " forward-addr: \"%s\"\n", address_text(&servers[i], text));
 	}
 }
 
 /*! libunbound reads most of this from a file only; one in memory has no name that others could use. */
-static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers, unsigned count, const char *tls_name)
+static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers, unsigned count)
 {
 	int fd = memfd_create("mod-secondary", MFD_CLOEXEC);
 	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -162,7 +155,7 @@ static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers
 		}
 		return KNOT_ENOMEM;
 	}
-	config_write(file, servers, count, tls_name);
+	config_write(file, servers, count);
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	const bool loaded = fflush(file) == 0 && ub_ctx_config(ub, path) == 0;
@@ -170,15 +163,14 @@ static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers
 	return loaded ? KNOT_EOK : KNOT_ERROR;
 }
 
-static int context_new(const struct sockaddr_storage *servers, unsigned count, const char *tls_name,
-                       struct ub_ctx **ret_ub)
+static int context_new(const struct sockaddr_storage *servers, unsigned count, struct ub_ctx **ret_ub)
 {
 	struct ub_ctx *ub = ub_ctx_create();
 	if (ub == NULL) {
 		return KNOT_ENOMEM;
 	}
 	(void)ub_ctx_debugout(ub, NULL); /* It would write into whatever stderr is. */
-	int ret = config_load(ub, servers, count, tls_name);
+	int ret = config_load(ub, servers, count);
 	if (ret == KNOT_EOK && (ub_ctx_async(ub, 1) != 0 || ub_fd(ub) < 0)) {
 		ret = KNOT_ERROR;
 	}
@@ -218,7 +210,7 @@ static void on_closed(uv_handle_t *handle)
 }
 
 int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
-                           const char *tls_name, resolver_t **ret_resolver)
+                           resolver_t **ret_resolver)
 {
 	assert(count > 0);
 	resolver_t *resolver = calloc(1, sizeof(*resolver));
@@ -226,7 +218,7 @@ int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *serve
 		return KNOT_ENOMEM;
 	}
 	resolver->loop = loop;
-	int ret = context_new(servers, count, tls_name, &resolver->ub);
+	int ret = context_new(servers, count, &resolver->ub);
 	if (ret == KNOT_EOK && uv_poll_init(loop, &resolver->poll, ub_fd(resolver->ub)) != 0) {
 		ub_ctx_delete(resolver->ub);
 		ret = KNOT_ERROR;

@@ -103,24 +103,9 @@ static int check_ttls(knotd_conf_check_args_t *args)
 	return KNOT_EOK;
 }
 
-static int check_tls_name(knotd_conf_check_args_t *args)
-{
-	knotd_conf_t name = knotd_conf_check_item(args, S_UPSTREAM_TLS_NAME);
-	knot_dname_storage_t dname;
-	if (name.count > 0 && (strlen(name.single.string) > 253 || strpbrk(name.single.string, "\"#\\ \t\n") != NULL ||
-	                       knot_dname_from_str(dname, name.single.string, sizeof(dname)) == NULL)) {
-		args->err_str = "'upstream-tls-name' is not a host name";
-		return KNOT_EINVAL;
-	}
-	return KNOT_EOK;
-}
-
 int settings_upstream_check(knotd_conf_check_args_t *args)
 {
 	int ret = check_ttls(args);
-	if (ret == KNOT_EOK) {
-		ret = check_tls_name(args);
-	}
 	knotd_conf_t sources = knotd_conf_check_item(args, S_UPSTREAM);
 	for (size_t i = 0; i < sources.count && ret == KNOT_EOK; i++) {
 		ret = check_source(args, sources.multi[i].string);
@@ -196,7 +181,7 @@ static bool is_own(const upstream_options_t *options, const struct sockaddr_stor
 	in_port_t *port = full.ss_family == AF_INET6 ? &((struct sockaddr_in6 *)&full)->sin6_port
 	                                             : &((struct sockaddr_in *)&full)->sin_port;
 	if (*port == 0) {
-		*port = htons(options->tls_name[0] != '\0' ? 853 : 53);
+		*port = htons(53);
 	}
 	for (unsigned i = 0; i < options->own_count; i++) {
 		if (address_equal(&full, &options->own[i])) {
@@ -267,10 +252,6 @@ static int options_read(knotd_mod_t *mod, const knotd_conf_t *texts, upstream_op
 	options->ttl_max = item_int(mod, S_UPSTREAM_MAX_TTL);
 	options->stale = item_int(mod, S_UPSTREAM_STALE);
 	options->cache_size = item_int(mod, S_UPSTREAM_CACHE);
-	knotd_conf_t tls_name = knotd_conf_mod(mod, S_UPSTREAM_TLS_NAME);
-	if (tls_name.count > 0) {
-		(void)snprintf(options->tls_name, sizeof(options->tls_name), "%s", tls_name.single.string);
-	}
 	return sources_read(mod, texts, options);
 }
 

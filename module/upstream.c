@@ -173,7 +173,7 @@ static bool source_equal(const upstream_source_t *a, const upstream_source_t *b)
 static bool options_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
 	if (a->source_count != b->source_count || a->own_count != b->own_count || a->ttl_min != b->ttl_min ||
-	    a->ttl_max != b->ttl_max || a->stale != b->stale || strcmp(a->tls_name, b->tls_name) != 0) {
+	    a->ttl_max != b->ttl_max || a->stale != b->stale) {
 		return false;
 	}
 	for (unsigned i = 0; i < a->source_count; i++) {
@@ -201,7 +201,7 @@ static void server_add(const upstream_t *upstream, struct sockaddr_storage addr,
                        unsigned *server_count)
 {
 	if (*port_of(&addr) == 0) {
-		*port_of(&addr) = htons(upstream->options.tls_name[0] != '\0' ? 853 : 53);
+		*port_of(&addr) = htons(53);
 	}
 	for (unsigned i = 0; i < upstream->options.own_count; i++) {
 		if (address_equal(&addr, &upstream->options.own[i])) {
@@ -292,8 +292,7 @@ static void servers_update(upstream_t *upstream)
 		return;
 	}
 	resolver_t *forwarder;
-	const char *tls_name = upstream->options.tls_name;
-	int ret = resolver_new_forwarder(&state.loop, servers, server_count, tls_name[0] != '\0' ? tls_name : NULL, &forwarder);
+	int ret = resolver_new_forwarder(&state.loop, servers, server_count, &forwarder);
 	if (ret != KNOT_EOK) {
 		zone_t *zone = zone_of(upstream);
 		report(zone, LOG_ERR, "upstream, failed to start the resolver (%s)", knot_strerror(ret));

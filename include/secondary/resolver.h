@@ -6,10 +6,12 @@
  *
  * A forwarder has a libunbound context that sends all it is asked to its list and never to anybody else; it is told to keep
  * nothing, as what it learns is kept here (cache.h), and a refresh must not be answered from memory. libunbound sees to ids,
- * random ports, 0x20, TCP on truncation, TLS, and remembers which of the servers answer, how fast. Names for which it
+ * random ports, 0x20, TCP on truncation, and remembers which of the servers answer, how fast. Names for which it
  * would have answers of its own (test., home.arpa., 10.in-addr.arpa. …) are asked as all others.
  *
  * `self` is asked with RD=0 over UDP, TCP on truncation, with exchange.h, and believed only where it is authoritative.
+ *
+ * No TLS: Debian 12 builds libunbound without it (with nettle, where the unbound server has OpenSSL).
  *
  * Threads: the one that runs the loop. Each forwarder has one more, libunbound's, with all signals blocked. Blocks:
  * resolver_free() until that thread ends, milliseconds.
@@ -36,11 +38,10 @@ typedef void (*resolver_done_f)(void *ctx, int ret, const uint8_t *wire, size_t 
 /*!
  * \brief Makes a forwarder to \a servers (with ports).
  *
- * \param tls_name  NULL: UDP and TCP. Else TLS, certificates have to be valid for this name.
  * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration).
  */
 int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
-                           const char *tls_name, resolver_t **ret_resolver);
+                           resolver_t **ret_resolver);
 
 /*! \brief Makes one that asks this server, at \a address. \return KNOT_EOK or KNOT_ENOMEM. */
 int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, resolver_t **ret_resolver);

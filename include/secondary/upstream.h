@@ -53,7 +53,7 @@ typedef enum {
 
 typedef struct {
 	upstream_kind_t kind;
-	struct sockaddr_storage addr; /*!< Port 0: that of DNS, or of DNS over TLS. */
+	struct sockaddr_storage addr; /*!< Port 0: 53. */
 	char *path;
 } upstream_source_t;
 
@@ -61,7 +61,6 @@ typedef struct {
 typedef struct {
 	upstream_source_t *source;
 	unsigned source_count;
-	char tls_name[256];       /*!< "": no TLS. */
 	uint32_t ttl_min, ttl_max; /*!< Bounds on TTLs, seconds. */
 	uint32_t stale;           /*!< Seconds after its TTL in which a reply may stand in for a failing upstream. */
 	struct sockaddr_storage *own; /*!< Where this server listens: never asked but as `self`. */
