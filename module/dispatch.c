@@ -16,6 +16,7 @@
 #include <libknot/libknot.h>
 
 #include "log_quota.h"
+#include "packet.h"
 #include "secondary/access.h"
 #include "secondary/address.h"
 #include "secondary/answer.h"
@@ -25,12 +26,6 @@
 #include "secondary/rcu.h"
 #include "secondary/settings.h"
 #include "secondary/worker.h"
-
-/*!
- * The state in which knotd enters hooks of KNOTD_STAGE_BEGIN: its internal "produce", which the public enumeration
- * leaves out, 2 from 3.2 to 3.5. After another module's decision it is another one.
- */
-#define STATE_PRODUCE ((knotd_state_t)2)
 
 /*! Octets of EDE's extra text at most: it must fit with a long question and TSIG into 512. */
 #define EDE_TEXT_MAX 48
@@ -42,19 +37,6 @@
  */
 static log_quota_t notify_refused = LOG_QUOTA(10);
 static log_quota_t notify_accepted = LOG_QUOTA(100);
-
-static knotd_state_t fail(knotd_qdata_t *qdata, uint16_t rcode, int ede)
-{
-	qdata->rcode = rcode;
-	qdata->rcode_ede = ede;
-	return KNOTD_STATE_FAIL;
-}
-
-/*! knotd signs the response after us: what that takes is kept free. */
-static bool reserve_tsig(knot_pkt_t *pkt, const knotd_qdata_t *qdata)
-{
-	return knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) == KNOT_EOK;
-}
 
 /*! \name Zones without a version */
 
@@ -73,9 +55,9 @@ static knotd_state_t fail_expired(knotd_qdata_t *qdata, time_t expired_at)
 
 	if (knot_rrset_empty(&qdata->opt_rr) ||
 	    knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) != KNOT_EOK) {
-		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_INV_DATA);
+		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_INV_DATA);
 	}
-	return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 }
 
 static knotd_state_t fail_unserved(const zone_t *zone, knotd_qdata_t *qdata)
@@ -84,7 +66,7 @@ static knotd_state_t fail_unserved(const zone_t *zone, knotd_qdata_t *qdata)
 	if (expired_at != 0) {
 		return fail_expired(qdata, expired_at);
 	}
-	return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NOT_READY);
+	return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NOT_READY);
 }
 
 /*! \name Answers */
@@ -131,18 +113,6 @@ static int announce_authority(knot_pkt_t *pkt, const snapshot_t *snapshot, uint1
 	pkt->rrset_count = 1;
 	pkt->sections[KNOT_AUTHORITY].count = 1;
 	return KNOT_EOK;
-}
-
-/*! The packet as answer() takes it: header and question stand, what knotd adds later is taken off the limit. */
-static message_t message_begin(const knot_pkt_t *pkt)
-{
-	const size_t limit = pkt->max_size - pkt->reserved;
-	return (message_t) {
-		.wire = pkt->wire,
-		.size = pkt->size,
-		.limit = limit < MESSAGE_MAX ? limit : MESSAGE_MAX,
-		.qname_end = MESSAGE_HEADER + pkt->qname_size,
-	};
 }
 
 /*! The response code goes into the header too, since knotd computes TSIG before it writes the code there, or does not write it. */
@@ -291,7 +261,7 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 		.qtype = knot_pkt_qtype(query),
 		.dnssec = knot_pkt_has_dnssec(query),
 	};
-	message_t msg = message_begin(pkt);
+	message_t msg = packet_message(pkt);
 	alias_chain_t chain;
 	answer_result_t result = answer(snapshot, &question, &msg, &chain);
 	if (chase_is_due(&result, &chain)) {
@@ -302,7 +272,7 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 	if (msg.count[SECTION_ANSWER] == 0 && msg.count[SECTION_AUTHORITY] > 0) {
 		const uint16_t type = result.outcome == ANSWER_REFERRAL ? KNOT_RRTYPE_NS : KNOT_RRTYPE_SOA;
 		if (announce_authority(pkt, snapshot, type) != KNOT_EOK) {
-			return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+			return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 		}
 	}
 	return complete(pkt, qdata);
@@ -312,7 +282,7 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
                                    knotd_qdata_t *qdata)
 {
 	if (qdata->query->tsig_rr != NULL &&
-	    (!access_check(instance, zone, ACCESS_QUERY, qdata) || !reserve_tsig(pkt, qdata))) {
+	    (!access_check(instance, zone, ACCESS_QUERY, qdata) || !packet_reserve_tsig(pkt, qdata))) {
 		return KNOTD_STATE_FAIL;
 	}
 	const snapshot_t *snapshot = zone_borrow(zone);
@@ -349,36 +319,15 @@ static void log_notify(const instance_t *instance, const zone_t *zone, knotd_qda
 
 static void log_notify_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
 {
-	const char *what = "refused (not allowed)";
-	if (qdata->rcode != KNOT_RCODE_NOTAUTH) {
-		what = "refused (malformed signature)";
-	} else if (qdata->rcode_tsig == KNOT_RCODE_BADSIG) {
-		what = "refused (bad signature)";
-	} else if (qdata->rcode_tsig == KNOT_RCODE_BADTIME) {
-		what = "refused (bad time of signature)";
-	}
+	char what[48];
+	snprintf(what, sizeof(what), "refused (%s)", packet_denial(qdata));
 	log_notify(instance, zone, qdata, &notify_refused, LOG_NOTICE, what);
-}
-
-/*! The serial that a NOTIFY may bring in its answer section; false: none, or something else stands there. */
-static bool notify_serial(const knot_pkt_t *query, uint32_t *ret_serial)
-{
-	const knot_pktsection_t *section = knot_pkt_section(query, KNOT_ANSWER);
-	if (section->count == 0) {
-		return false;
-	}
-	const knot_rrset_t *soa = knot_pkt_rr(section, 0);
-	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(query))) {
-		return false;
-	}
-	*ret_serial = knot_soa_serial(soa->rrs.rdata);
-	return true;
 }
 
 static void accept_notify(const instance_t *instance, zone_t *zone, knotd_qdata_t *qdata)
 {
 	uint32_t serial = 0;
-	const bool has_serial = notify_serial(qdata->query, &serial);
+	const bool has_serial = packet_serial(qdata->query, KNOT_ANSWER, &serial);
 
 	char what[32] = "serial none";
 	if (has_serial) {
@@ -395,9 +344,9 @@ static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, kn
 		return KNOTD_STATE_FAIL;
 	}
 	if (knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
-		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
 	}
-	if (!reserve_tsig(pkt, qdata)) {
+	if (!packet_reserve_tsig(pkt, qdata)) {
 		return KNOTD_STATE_FAIL;
 	}
 	accept_notify(instance, zone, qdata);
@@ -419,7 +368,7 @@ static knotd_state_t refuse_transfer(const instance_t *instance, const zone_t *z
 static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (qdata->type == KNOTD_QUERY_TYPE_AXFR && qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
-		return fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
 	}
 	if (!access_check(instance, zone, ACCESS_TRANSFER, qdata)) {
 		return refuse_transfer(instance, zone, qdata);
@@ -487,10 +436,10 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 		return process_query(instance, zone, pkt, qdata);
 	}
 	if (qdata->type == KNOTD_QUERY_TYPE_UPDATE && knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
-		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
+		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
 	}
 	if (!is_apex(zone, qdata)) {
-		return fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
 	}
 
 	switch (qdata->type) {
@@ -500,7 +449,7 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 	case KNOTD_QUERY_TYPE_IXFR:
 		return process_transfer(instance, zone, pkt, qdata);
 	case KNOTD_QUERY_TYPE_UPDATE:
-		return fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
 	default:
 		return state;
 	}

@@ -17,14 +17,12 @@
 #include <libknot/libknot.h>
 
 #include "log_quota.h"
+#include "packet.h"
 #include "secondary/address.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
 #include "secondary/section.h"
 #include "secondary/transfer_out.h"
-
-/*! knotd's internal "produce" (dispatch.c): another message follows. */
-#define STATE_PRODUCE ((knotd_state_t)2)
 
 /*! Octets of a log line's text behind the remote. */
 #define TEXT_MAX 128
@@ -67,13 +65,6 @@ static struct {
 /*! The one of this worker. */
 static _Thread_local outgoing_t *current;
 
-static knotd_state_t fail(knotd_qdata_t *qdata, uint16_t rcode, int ede)
-{
-	qdata->rcode = rcode;
-	qdata->rcode_ede = ede;
-	return KNOTD_STATE_FAIL;
-}
-
 /* -- log -------------------------------------------------------------------------------------------------------------- */
 
 static const char *operation_name(const knotd_qdata_t *qdata)
@@ -115,15 +106,8 @@ static void log_line(const instance_t *instance, const uint8_t *apex, knotd_qdat
 
 void outgoing_log_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
 {
-	const char *why = "not allowed";
-	if (qdata->rcode != KNOT_RCODE_NOTAUTH) {
-		why = "malformed signature";
-	} else if (qdata->rcode_tsig == KNOT_RCODE_BADSIG) {
-		why = "bad signature";
-	} else if (qdata->rcode_tsig == KNOT_RCODE_BADTIME) {
-		why = "bad time of signature";
-	}
-	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "refused (%s)", why);
+	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "refused (%s)",
+	         packet_denial(qdata));
 }
 
 /*! "0.02 seconds, 12 messages, 190000 bytes" */
@@ -314,22 +298,6 @@ static void attach(outgoing_t *transfer, knotd_qdata_t *qdata)
 
 /* -- messages --------------------------------------------------------------------------------------------------------- */
 
-/*! The message behind header and question; false: no room for a signature. What knotd adds later is kept free. */
-static bool message_begin(knot_pkt_t *pkt, const knotd_qdata_t *qdata, message_t *ret_msg)
-{
-	if (knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) != KNOT_EOK) {
-		return false;
-	}
-	const size_t limit = pkt->max_size - pkt->reserved;
-	*ret_msg = (message_t) {
-		.wire = pkt->wire,
-		.size = pkt->size,
-		.limit = limit < MESSAGE_MAX ? limit : MESSAGE_MAX,
-		.qname_end = MESSAGE_HEADER + pkt->qname_size,
-	};
-	return true;
-}
-
 static knotd_state_t message_end(const message_t *msg, knot_pkt_t *pkt)
 {
 	knot_wire_set_aa(pkt->wire);
@@ -344,15 +312,15 @@ static knotd_state_t abandon(const instance_t *instance, outgoing_t *transfer, c
 	transfer->has_more = false;
 	transfer->is_over = true;
 	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_WARNING, transfer->operation, "failed (%s)", why);
-	return fail(transfer->qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	return packet_fail(transfer->qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 }
 
 static knotd_state_t fill(const instance_t *instance, outgoing_t *transfer, knot_pkt_t *pkt)
 {
-	message_t msg;
-	if (!message_begin(pkt, transfer->qdata, &msg)) {
+	if (!packet_reserve_tsig(pkt, transfer->qdata)) {
 		return abandon(instance, transfer, "no room for a signature");
 	}
+	message_t msg = packet_message(pkt);
 	switch (transfer_out_fill(transfer->out, &msg)) {
 	case TRANSFER_OUT_TOO_LARGE:
 		return abandon(instance, transfer, "record too large for a message");
@@ -378,7 +346,7 @@ static knotd_state_t begin_full(const instance_t *instance, zone_t *zone, snapsh
 {
 	outgoing_t *transfer = outgoing_new(zone, snapshot, qdata);
 	if (transfer == NULL) {
-		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 	}
 	attach(transfer, qdata);
 	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u",
@@ -388,12 +356,12 @@ static knotd_state_t begin_full(const instance_t *instance, zone_t *zone, snapsh
 
 static knotd_state_t answer_soa(const snapshot_t *snapshot, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
-	message_t msg;
 	rrset_t soa;
-	if (!message_begin(pkt, qdata, &msg) ||
+	if (!packet_reserve_tsig(pkt, qdata) ||
 	    !rrset_find(snapshot->names.base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa)) {
-		return fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 	}
+	message_t msg = packet_message(pkt);
 	const place_t apex = place_in_qname(&msg, snapshot->apex_len);
 	if (section_put(&msg, SECTION_ANSWER, &apex, &soa, PUT_DATA, PUT_TTL_KEEP) != KNOT_EOK) {
 		knot_wire_set_tc(pkt->wire);
@@ -402,21 +370,6 @@ static knotd_state_t answer_soa(const snapshot_t *snapshot, knot_pkt_t *pkt, kno
 }
 
 /* -- queries ---------------------------------------------------------------------------------------------------------- */
-
-/*! The serial that the client of an IXFR has; false: it does not tell. */
-static bool client_serial(const knotd_qdata_t *qdata, uint32_t *ret_serial)
-{
-	const knot_pktsection_t *authority = knot_pkt_section(qdata->query, KNOT_AUTHORITY);
-	if (authority->count == 0) {
-		return false;
-	}
-	const knot_rrset_t *soa = knot_pkt_rr(authority, 0);
-	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(qdata->query))) {
-		return false;
-	}
-	*ret_serial = knot_soa_serial(soa->rrs.rdata);
-	return true;
-}
 
 static bool is_queued(const knotd_qdata_t *qdata)
 {
@@ -429,7 +382,7 @@ static knotd_state_t begin_checked(const instance_t *instance, zone_t *zone, sna
 	if (is_queued(qdata) && snapshot->octets > OUTGOING_QUEUED_MAX) {
 		log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata),
 		         "refused (too large for this transport)");
-		return fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
+		return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
 	}
 	return begin_full(instance, zone, snapshot, pkt, qdata);
 }
@@ -438,8 +391,8 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
                                        knotd_qdata_t *qdata)
 {
 	uint32_t theirs;
-	if (!client_serial(qdata, &theirs)) {
-		return fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
+	if (!packet_serial(qdata->query, KNOT_AUTHORITY, &theirs)) {
+		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
 	}
 	if (qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
 		return answer_soa(snapshot, pkt, qdata);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief knotd's packets at the door: how a response begins or fails, and what a request brings. For dispatch and outgoing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libknot/libknot.h>
+
+#include "secondary/instance.h"
+#include "secondary/section.h"
+
+/*!
+ * The state in which knotd enters hooks of KNOTD_STAGE_BEGIN, and for which, returned at KNOTD_STAGE_END, it asks for
+ * another message: its internal "produce", which the public enumeration leaves out, 2 from 3.2 to 3.5. After another
+ * module's decision it is another one.
+ */
+#define STATE_PRODUCE ((knotd_state_t)2)
+
+/*! \brief The response is an error. \param ede  KNOT_EDNS_EDE_NONE: without an extended one. */
+static inline knotd_state_t packet_fail(knotd_qdata_t *qdata, uint16_t rcode, int ede)
+{
+	qdata->rcode = rcode;
+	qdata->rcode_ede = ede;
+	return KNOTD_STATE_FAIL;
+}
+
+/*!
+ * \brief Keeps free what the signature takes that knotd adds to this message; nothing, when there is no key.
+ *
+ * \return false: there is no room for it.
+ */
+static inline bool packet_reserve_tsig(knot_pkt_t *pkt, const knotd_qdata_t *qdata)
+{
+	return knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) == KNOT_EOK;
+}
+
+/*! \brief The packet as section.h takes it: header and question stand, what knotd adds later is taken off the limit. */
+static inline message_t packet_message(const knot_pkt_t *pkt)
+{
+	const size_t limit = pkt->max_size - pkt->reserved;
+	return (message_t) {
+		.wire = pkt->wire,
+		.size = pkt->size,
+		.limit = limit < MESSAGE_MAX ? limit : MESSAGE_MAX,
+		.qname_end = MESSAGE_HEADER + pkt->qname_size,
+	};
+}
+
+/*!
+ * \brief The serial that a request brings: in the answer of NOTIFY (RFC 1996), in the authority of IXFR (RFC 1995).
+ *
+ * \return false: none, or something else stands there.
+ */
+static inline bool packet_serial(const knot_pkt_t *query, knot_section_t section, uint32_t *ret_serial)
+{
+	const knot_pktsection_t *records = knot_pkt_section(query, section);
+	if (records->count == 0) {
+		return false;
+	}
+	const knot_rrset_t *soa = knot_pkt_rr(records, 0);
+	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(query))) {
+		return false;
+	}
+	*ret_serial = knot_soa_serial(soa->rrs.rdata);
+	return true;
+}
+
+/*! \brief Why access_check() has denied a request, for the log. */
+static inline const char *packet_denial(const knotd_qdata_t *qdata)
+{
+	if (qdata->rcode != KNOT_RCODE_NOTAUTH) {
+		return "malformed signature";
+	}
+	switch (qdata->rcode_tsig) {
+	case KNOT_RCODE_BADSIG:
+		return "bad signature";
+	case KNOT_RCODE_BADTIME:
+		return "bad time of signature";
+	default:
+		return "not allowed";
+	}
+}
