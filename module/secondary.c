@@ -133,6 +133,7 @@ static int check_version(knotd_mod_t *mod)
 static bool settings_equal(const settings_process_t *a, const settings_process_t *b)
 {
 	return a->transfer_limit == b->transfer_limit && a->transfer_limit_remote == b->transfer_limit_remote &&
+	       a->upstream_cache_size == b->upstream_cache_size &&
 	       strcmp(a->control_listen, b->control_listen) == 0;
 }
 
@@ -164,8 +165,8 @@ static void process_warn(knotd_mod_t *mod, const settings_process_t *settings)
 		return;
 	}
 	process.warned = *settings;
-	knotd_mod_log(mod, LOG_WARNING, "items 'transfer-limit', 'transfer-limit-remote', 'control-listen' hold for "
-	              "the process, other values take effect after a restart");
+	knotd_mod_log(mod, LOG_WARNING, "items 'transfer-limit', 'transfer-limit-remote', 'upstream-cache-size', "
+	              "'control-listen' hold for the process, other values take effect after a restart");
 }
 
 /*! Counts one more instance; the first starts worker and control socket. */

@@ -561,6 +561,7 @@ void settings_process(knotd_mod_t *mod, settings_process_t *ret)
 {
 	ret->transfer_limit = mod_int(mod, S_LIMIT);
 	ret->transfer_limit_remote = mod_int(mod, S_LIMIT_REMOTE);
+	ret->upstream_cache_size = mod_int(mod, S_UPSTREAM_CACHE);
 
 	knotd_conf_t control = knotd_conf_mod(mod, S_CONTROL);
 	if (control.count > 0) {

@@ -27,6 +27,7 @@ extern const yp_item_t settings_items[];
 typedef struct {
 	unsigned transfer_limit;
 	unsigned transfer_limit_remote;
+	size_t upstream_cache_size;
 	char control_listen[108]; /*!< Path of sockaddr_un's length; "": the default is too long, no socket. */
 } settings_process_t;
 
