@@ -112,6 +112,7 @@ config_primary()
 	  - domain: plain.example
 	  - domain: signed.example
 	    dnssec-signing: on
+	  - domain: outside.example
 	END
 }
 
@@ -148,6 +149,7 @@ config_secondary()
 	    transfer-from: primary
 	    transfer-to: downstream
 	    notify: downstream
+	    upstream: $PRIMARY@$PRIMARY_PORT
 	template:
 	  - id: default
 	    storage: $DIR/secondary
@@ -193,6 +195,7 @@ servers_prepare()
 	local zone
 	mkdir "$DIR/primary" "$DIR/secondary" "$DIR/downstream"
 	for zone in "${ZONES[@]}"; do cp "$ROOT/tests/demo/sample.zone" "$DIR/primary/$zone.zone"; done
+	cp "$ROOT/tests/demo/sample.zone" "$DIR/primary/outside.example.zone"
 	config_primary >"$DIR/primary/knot.conf"
 	config_secondary >"$DIR/secondary/knot.conf"
 	config_downstream >"$DIR/downstream/knot.conf"
@@ -266,6 +269,15 @@ demo_transfer_out()
 	grep -F "outgoing" "$DIR/secondary/log" | grep -F "refused" | tail -n 1 || die "the module logged no refusal"
 }
 
+resolved() { [[ $(at_secondary +rec +short external.plain.example AAAA) == *2001:db8::80* ]]; }
+
+demo_outside()
+{
+	say "An alias that leads out of the secondary's zones, followed through its upstream (here the primary, which has outside.example)"
+	await "the target of external.plain.example" resolved
+	at_secondary +rec external.plain.example AAAA | grep -v '^;; From\|^;; Received\|^;; Time\|^$' || true
+}
+
 demo_change()
 {
 	local zone=plain.example seen further
@@ -332,6 +344,7 @@ demo()
 	servers_prepare
 	demo_transfer
 	demo_answers
+	demo_outside
 	demo_transfer_out
 	demo_change
 	demo_status
