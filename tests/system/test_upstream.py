@@ -488,3 +488,39 @@ def test_hold(servers, scripted):
     began = time.monotonic()
     assert ede(query(secondary, f"any.wild.{ZONE}", "SRV", rd=True)) == [14]
     assert time.monotonic() - began < 0.5 * SLOWNESS, "held again although the last hold ran out"
+
+
+def test_global_scope(servers):
+    resolver = resolver_of(servers, "knotd")
+    _, secondary = servers.pair({ZONE: zone_text(ZONE, RECORDS)}, scope="global", items={"upstream": at(resolver)})
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+    assert settled(secondary, f"nx.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_reload_and_stop_with_lookups_under_way(servers, scripted):
+    """The fixture judges the end: no leak, no report of a sanitizer, no delay."""
+    resolver = scripted(lambda q, tcp: None)
+    secondary = pair(servers, at(resolver), RECORDS + "".join(f"e{n} CNAME e{n}.{TARGET}.\n" for n in range(200)))
+    for n in range(3):
+        for number in range(0, 200, 7):
+            query(secondary, f"e{number}.{ZONE}", "TXT", rd=True)
+        secondary.items["upstream-stale"] = str(10 + n)
+        secondary.reload()
+    assert resolver.asked
+    began = time.monotonic()
+    secondary.stop()
+    assert time.monotonic() - began < 3 * SLOWNESS
+
+
+def test_two_stanzas_have_their_own_upstreams(servers):
+    """Each answers as its own resolvers say; what one knows is nothing to the other."""
+    one = servers.knotd({TARGET: zone_text(TARGET, "www A 198.51.100.1\n")}, name="one").start()
+    two = servers.knotd({TARGET: zone_text(TARGET, "www A 198.51.100.2\n")}, name="two").start()
+    primary = servers.knotd({name: zone_text(name, f"ext CNAME www.{TARGET}.\n") for name in ("one.example", "two.example")}).start()
+    stanzas = "".join(f"  - id: {name}\n    transfer-from: primary0\n    upstream: {at(server)}\n" for name, server in (("one", one), ("two", two)))
+    secondary = servers.secondary([], [primary], module_conf=f"mod-secondary:\n{stanzas}",
+                                  conf="zone:\n" + "".join(f"  - domain: {name}.example\n    module: mod-secondary/{name}\n" for name in ("one", "two")))
+    secondary.start()
+    for n, name in enumerate(("one.example", "two.example"), 1):
+        secondary.await_serial(name)
+        assert texts(settled(secondary, f"ext.{name}").answer)[-1][2] == [f"198.51.100.{n}"]
