@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Tests of upstream.h: its thread, hooks beside it, and a server that answers as `self` would.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libknot/libknot.h>
+
+#include "secondary/upstream.h"
+#include "secondary/wire.h"
+#include "support.h"
+
+/*! Answers AA=1 with address 192.0.2.1; below "silent." not at all, below "refused." with REFUSED. */
+static struct {
+	int fd;
+	pthread_t thread;
+	struct sockaddr_storage addr;
+	unsigned asked;           /*!< Atomic. */
+} server;
+
+static bool is_below(const uint8_t *wire, size_t size, const char *apex)
+{
+	uint8_t name[WIRE_NAME_MAX], top[WIRE_NAME_MAX];
+	size_t len;
+	return wire_name_read(wire, size, KNOT_WIRE_HEADER_SIZE, name, &len) > 0 &&
+	       wire_name_within(name, len, top, support_name(apex, top));
+}
+
+static void *serve(void *ctx)
+{
+	(void)ctx;
+	uint8_t wire[1024];
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	for (;;) {
+		const ssize_t size = recvfrom(server.fd, wire, 512, 0, (struct sockaddr *)&peer, &peer_len);
+		if (size < KNOT_WIRE_HEADER_SIZE) {
+			return NULL; /* An empty datagram ends it. */
+		}
+		__atomic_add_fetch(&server.asked, 1, __ATOMIC_RELAXED);
+		if (is_below(wire, size, "silent.")) {
+			continue;
+		}
+		ck_assert_msg(!knot_wire_get_rd(wire), "asked with RD=1");
+		knot_wire_set_qr(wire);
+		knot_wire_set_arcount(wire, 0);
+		size_t end = size - KNOT_EDNS_MIN_SIZE;
+		if (is_below(wire, size, "refused.")) {
+			knot_wire_set_rcode(wire, KNOT_RCODE_REFUSED);
+		} else {
+			knot_wire_set_aa(wire);
+			knot_wire_set_ancount(wire, 1);
+			memcpy(wire + end, "\xC0\x0C\0\1\0\1\0\0\0\x64\0\4\xC0\0\2\1", 16);
+			end += 16;
+		}
+		(void)sendto(server.fd, wire, end, 0, (struct sockaddr *)&peer, peer_len);
+	}
+}
+
+static void setup(void)
+{
+	rcu_register_thread();
+	secondary_rcu_prime();
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	server.fd = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_eq(bind(server.fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(getsockname(server.fd, (struct sockaddr *)&addr, &len), 0);
+	memset(&server.addr, 0, sizeof(server.addr));
+	memcpy(&server.addr, &addr, sizeof(addr));
+	server.asked = 0;
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+static void teardown(void)
+{
+	(void)sendto(server.fd, "", 0, 0, (struct sockaddr *)&server.addr, sizeof(struct sockaddr_in));
+	pthread_join(server.thread, NULL);
+	close(server.fd);
+	rcu_barrier();
+	rcu_unregister_thread();
+}
+
+static upstream_t *attach(uint32_t ttl_max)
+{
+	upstream_options_t options = {
+		.source = calloc(1, sizeof(upstream_source_t)), .source_count = 1, .own = calloc(1, sizeof(struct sockaddr_storage)),
+		.own_count = 1, .ttl_max = ttl_max, .stale = 100, .cache_size = 1 << 20,
+	};
+	options.source[0].kind = UPSTREAM_SELF;
+	options.own[0] = server.addr;
+	upstream_t *upstream = NULL;
+	ck_assert_int_eq(upstream_attach(&options, &upstream), KNOT_EOK);
+	ck_assert_ptr_null(options.source);
+	return upstream;
+}
+
+/*! What a hook would see; a reply's kind, or -1 and the EDE code. */
+static int look_up(upstream_t *upstream, const char *text, uint32_t hold_ms, int *ret_ede)
+{
+	uint8_t name[WIRE_NAME_MAX];
+	const uint8_t len = support_name(text, name);
+	const upstream_hold_t hold = { .ms = hold_ms, .workers = 4 };
+	upstream_view_t view;
+	rcu_read_lock();
+	upstream_look_up(upstream, name, len, KNOT_RRTYPE_A, &hold, &view);
+	const int kind = view.reply != NULL ? (int)view.reply->kind : -1;
+	rcu_read_unlock();
+	*ret_ede = view.ede;
+	return kind;
+}
+
+static int await(upstream_t *upstream, const char *text)
+{
+	int ede, kind;
+	for (unsigned i = 0; (kind = look_up(upstream, text, 0, &ede)) < 0 && i < 5000; i++) {
+		usleep(1000);
+	}
+	return kind;
+}
+
+START_TEST(test_looked_up_once)
+{
+	upstream_t *upstream = attach(1000);
+	int ede;
+	ck_assert_int_eq(look_up(upstream, "www.found.", 0, &ede), -1);
+	ck_assert_int_eq(ede, KNOT_EDNS_EDE_NOT_READY);
+	for (unsigned i = 0; i < 1000; i++) {
+		(void)look_up(upstream, "www.found.", 0, &ede);
+	}
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	ck_assert_uint_eq(__atomic_load_n(&server.asked, __ATOMIC_RELAXED), 1);
+	ck_assert_int_eq(await(upstream, "www.refused."), REPLY_NOTHING);
+	upstream_release(upstream);
+}
+END_TEST
+
+START_TEST(test_shared)
+{
+	upstream_t *one = attach(1000), *same = attach(1000), *other = attach(2000);
+	ck_assert_ptr_eq(one, same);
+	ck_assert_ptr_ne(one, other);
+	ck_assert_int_eq(await(one, "www.found."), REPLY_FOUND);
+	int ede;
+	ck_assert_int_eq(look_up(other, "www.found.", 0, &ede), -1);
+	upstream_release(one);
+	upstream_release(other);
+	ck_assert_int_eq(look_up(same, "www.found.", 0, &ede), REPLY_FOUND);
+	upstream_release(same);
+	upstream_release(NULL);
+
+	/* The cache went with the last one. */
+	one = attach(1000);
+	ck_assert_int_eq(look_up(one, "www.found.", 0, &ede), -1);
+	upstream_release(one);
+}
+END_TEST
+
+START_TEST(test_hold)
+{
+	upstream_t *upstream = attach(1000);
+	int ede;
+	ck_assert_msg(look_up(upstream, "a.found.", 1000, &ede) == -1, "held although nothing was answered yet");
+	ck_assert_int_eq(await(upstream, "a.found."), REPLY_FOUND);
+	ck_assert_int_eq(look_up(upstream, "b.found.", 1000, &ede), REPLY_FOUND);
+	ck_assert_int_eq(look_up(upstream, "a.silent.", 100, &ede), -1);
+	ck_assert_msg(look_up(upstream, "c.found.", 1000, &ede) == -1, "held although the last one ran out");
+	ck_assert_int_eq(await(upstream, "c.found."), REPLY_FOUND);
+	upstream_release(upstream);
+}
+END_TEST
+
+static bool stop;
+
+static void *hook(void *ctx)
+{
+	upstream_t *upstream = ctx;
+	rcu_register_thread();
+	for (unsigned i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
+		char name[64];
+		int ede;
+		snprintf(name, sizeof(name), "n%u.%s", i % 97, i % 5 == 0 ? "silent." : i % 5 == 1 ? "refused." : "found.");
+		(void)look_up(upstream, name, i % 50 == 0 ? 2 : 0, &ede);
+		if (i % 100 == 0) {
+			usleep(1000);
+		}
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/*! Hooks ask while zones come, change, are published and go. */
+START_TEST(test_everything_at_once)
+{
+	upstream_t *upstream = attach(1000);
+	pthread_t thread[3];
+	stop = false;
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, hook, upstream), 0);
+	}
+	for (unsigned i = 0; i < (support_is_full() ? 500 : 30); i++) {
+		zone_t *zone;
+		upstream_t *other = attach(2000 + i % 3);
+		ck_assert_int_eq(zone_attach((const knot_dname_t *)"\7example", (struct instance *)&stop, &zone), KNOT_EOK);
+		ck_assert_int_eq(upstream_zone_set(zone, i % 2 ? upstream : other, 100), KNOT_EOK);
+		zone_publish(zone, support_zone("example.", "@ SOA ns admin 1 2 3 4 5\n@ NS ns\na CNAME a.found.\nb CNAME b.silent.\n"), 0);
+		ck_assert_int_eq(upstream_zone_set(zone, other, 100), KNOT_EOK);
+		usleep(i % 4 * 1000);
+		ck_assert(zone_detach(zone, (struct instance *)&stop));
+		if (i % 5 == 0) {
+			ck_assert_int_eq(upstream_zone_set(zone, NULL, 0), KNOT_EOK);
+		}
+		upstream_zone_gone(zone);
+		zone_publish(zone, NULL, 0);
+		zone_release(zone);
+		upstream_release(other);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 3; i++) {
+		pthread_join(thread[i], NULL);
+	}
+	upstream_release(upstream);
+	upstream_counters_t counters;
+	upstream_counters(&counters);
+	ck_assert(counters.hits > 0 && counters.misses > 0 && counters.lookups > 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("upstream");
+	TCase *tcase = tcase_create("all");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 120);
+	tcase_add_test(tcase, test_looked_up_once);
+	tcase_add_test(tcase, test_shared);
+	tcase_add_test(tcase, test_hold);
+	tcase_add_test(tcase, test_everything_at_once);
+	suite_add_tcase(suite, tcase);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
