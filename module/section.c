@@ -170,26 +170,6 @@ static inline void copy_rdata(uint8_t *dst, const uint8_t *src, size_t len)
 	}
 }
 
-/*! Turns the references in the RDATA at \a rdata into pointers. */
-static void point_references(uint8_t *rdata, uint16_t type, uint16_t begin, uint16_t end)
-{
-	unsigned skip;
-	unsigned names = wire_names(type, &skip);
-	for (uint8_t *label = rdata + skip; names > 0; names--) {
-		while (*label != 0 && *label < LABEL_POINTER) {
-			label += 1 + *label;
-		}
-		if (*label == 0) {
-			label++;
-			continue;
-		}
-		uint16_t ref = get16(label);
-		uint16_t target = (ref & WIRE_REF_INSIDE) ? begin + (ref & WIRE_INSIDE_MAX) : end - (ref & 0xFF);
-		set16(label, WIRE_REF | target);
-		label += 2;
-	}
-}
-
 /*! Does \a label stand in QNAME right before its last \a len octets? That this is a label there too is for the long way to see. */
 static inline bool stands_before(const uint8_t *wire, uint16_t qname_end, const uint8_t *label, unsigned len)
 {
@@ -205,41 +185,36 @@ static inline bool stands_before(const uint8_t *wire, uint16_t qname_end, const 
 	return i == size;
 }
 
-/*! Does some name of RDATA end in more of QNAME than in what it refers to? A host that is asked for, of a zone or below a cut. */
-static bool meets_question(const message_t *msg, const place_t *place, const rrset_t *rrset)
+/*! Turns the references in the RDATA at \a rdata into pointers. False: one of its names ends in more of QNAME. */
+static inline bool point_references(const uint8_t *wire, uint8_t *rdata, uint16_t type, uint16_t begin, uint16_t end,
+                                    uint16_t qname_end)
 {
-	if (place->end != msg->qname_end) {
-		return false;
-	}
 	unsigned skip;
-	const unsigned names = wire_names(rrset->type, &skip);
-	const uint8_t *item = rrset->items;
-	for (unsigned i = 0; i < rrset->count; i++) {
-		const uint8_t *label;
-		uint16_t len;
-		item = rrset_item(item, &label, &len);
-		label += skip;
-		for (unsigned j = 0; j < names; j++) {
-			const uint8_t *last = label;
-			while (*label != 0 && *label < LABEL_POINTER) {
-				last = label;
-				label += 1 + *label;
-			}
-			if (*label == 0) {
-				label++;
-				continue;
-			}
-			const uint16_t ref = get16(label);
-			if (last != label && !(ref & WIRE_REF_INSIDE) && stands_before(msg->wire, msg->qname_end, last, ref & 0xFF)) {
-				return true;
-			}
-			label += 2;
+	unsigned names = wire_names(type, &skip);
+	for (uint8_t *label = rdata + skip; names > 0; names--) {
+		const uint8_t *last = label;
+		while (*label != 0 && *label < LABEL_POINTER) {
+			last = label;
+			label += 1 + *label;
 		}
+		if (*label == 0) {
+			label++;
+			continue;
+		}
+		const uint16_t ref = get16(label);
+		if (ref & WIRE_REF_INSIDE) {
+			set16(label, WIRE_REF | (begin + (ref & WIRE_INSIDE_MAX)));
+		} else if (last != label && stands_before(wire, qname_end, last, ref & 0xFF)) {
+			return false;
+		} else {
+			set16(label, WIRE_REF | (end - (ref & 0xFF)));
+		}
+		label += 2;
 	}
-	return false;
+	return true;
 }
 
-/*! Does the owner fit a pointer, do references hold as they are kept, and is there nothing shorter? */
+/*! Does the owner fit a pointer, and do references hold as they are kept? */
 static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset)
 {
 	if (place->pos > MESSAGE_REACH || place->len <= 1) {
@@ -253,12 +228,17 @@ static inline bool is_short(const message_t *msg, const place_t *place, const rr
 		return true;
 	}
 	return msg->size <= SHORT_BEGIN_MAX && !place->split &&
-	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared) &&
-	       !meets_question(msg, place, rrset);
+	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 
-/*! Writes records, for which there is room, at \a begin, with an owner that stands at \a owner; returns where they end. */
-static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint16_t owner_end, const records_t *records)
+/*!
+ * \brief Writes records, for which there is room, at \a begin, with an owner that stands at \a owner.
+ *
+ * \param qname_end  End of QNAME, if the owner ends as it does; else 0.
+ * \return Where they end; 0: the long way makes them shorter.
+ */
+static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint16_t owner_end, uint16_t qname_end,
+                               const records_t *records)
 {
 	const bool compresses = wire_compresses(records->type);
 	const uint64_t head = htobe64((uint64_t)(WIRE_REF | owner) << 48 | (uint64_t)records->type << 32 |
@@ -273,15 +253,22 @@ static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint
 		memcpy(dst, &head, 8);
 		memcpy(dst + 8, &tail, 4);
 		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
-		if (compresses) {
-			point_references(dst + HEAD_SIZE + 2, records->type, begin, owner_end);
+		if (compresses && !point_references(wire, dst + HEAD_SIZE + 2, records->type, begin, owner_end, qname_end)) {
+			return 0;
 		}
 		dst += HEAD_SIZE + 2 + len;
 	}
 	return dst - wire;
 }
 
-static inline void put_all_short(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
+/*! End of QNAME, if the name at \a place ends as it does; else 0. */
+static inline uint16_t question_end(const message_t *msg, const place_t *place)
+{
+	return place->end == msg->qname_end ? msg->qname_end : 0;
+}
+
+/*! The short way, all of it; false: it is not the shorter one, and the message is as it was. */
+static inline bool put_all_short(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
 {
 	size_t end = msg->size;
 	uint16_t sigs_owner = place->pos;
@@ -290,8 +277,12 @@ static inline void put_all_short(message_t *msg, const place_t *place, const rec
 		memcpy(msg->wire + end, place->prefix, place->prefix_len);
 		end += place->prefix_len;
 	}
-	end = put_short(msg->wire, end, place->pos, place->end, data);
-	msg->size = sigs->count > 0 ? put_short(msg->wire, end, sigs_owner, place->end, sigs) : end;
+	end = put_short(msg->wire, end, place->pos, place->end, question_end(msg, place), data);
+	if (end == 0) {
+		return false;
+	}
+	msg->size = sigs->count > 0 ? put_short(msg->wire, end, sigs_owner, place->end, 0, sigs) : end;
+	return true;
 }
 
 /* ---- The long way ---- */
@@ -508,7 +499,7 @@ static int put_long(message_t *msg, const place_t *place, const records_t *data,
 	writer.pos = msg->size;
 	writer.limit = msg->limit;
 	writer.place = *place;
-	writer.qname_end = place->end == msg->qname_end ? msg->qname_end : 0;
+	writer.qname_end = question_end(msg, place);
 
 	int ret = put_records(&writer, data);
 	if (ret == KNOT_EOK) {
@@ -545,12 +536,16 @@ int section_put(message_t *msg, section_t section, const place_t *place, const r
 	}
 
 	const unsigned count = data.count + sigs.count;
+	bool is_done = false;
+	const bool fits = (size_t)count * HEAD_SIZE + place->prefix_len + data.size + sigs.size <= msg->limit - msg->size;
 	if (is_short(msg, place, rrset)) {
-		if ((size_t)count * HEAD_SIZE + place->prefix_len + data.size + sigs.size > msg->limit - msg->size) {
+		if (!fits && !wire_compresses(rrset->type)) {
 			return KNOT_ESPACE;
 		}
-		put_all_short(msg, place, &data, &sigs);
-	} else if (put_long(msg, place, &data, &sigs) != KNOT_EOK) {
+		is_done = fits && put_all_short(msg, place, &data, &sigs);
+	}
+	/* What the short way has no room for, the long one may. */
+	if (!is_done && put_long(msg, place, &data, &sigs) != KNOT_EOK) {
 		return KNOT_ESPACE;
 	}
 	msg->count[section] += count;
