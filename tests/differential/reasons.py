@@ -99,6 +99,9 @@ REASONS = [
      lambda q, theirs, ours: differing(theirs, ours) == {"additional"} and not full(q, theirs, ours)
      and set(theirs.additional) - set(ours.additional) <= {record for record in theirs.additional if record[0].startswith(b"\1*")}
      and {record[1:] for record in theirs.additional} >= {record[1:] for record in ours.additional}),
+    (("knotd",), "targets of SVCB whatever their case: knotd finds only lower ones",
+     lambda q, theirs, ours: differing(theirs, ours) == {"additional"}
+     and any(record[4].lower() != record[4] for record in records(ours, TYPES["SVCB"], TYPES["HTTPS"]))),
     (("knotd",), "additional records once: knotd sends SVCB again that stands in the answer",
      lambda q, theirs, ours: differing(theirs, ours) == {"additional"} and set(theirs.additional) - set(ours.additional) <= set(ours.answer)),
     (("knotd",), "a DNAME owned by a wildcard: knotd gives it the name asked for",
