@@ -298,11 +298,12 @@ void cache_succeed(cache_t *cache, cache_entry_t *entry, reply_t *reply, uint32_
 
 void cache_fail(cache_t *cache, cache_entry_t *entry, int failure, uint32_t now)
 {
-	(void)cache;
+	(void)cache; /* whose writer it is */
 	uint32_t pause = CACHE_FAILURE_MIN_S;
 	for (unsigned i = 0; i < entry->failures && pause < CACHE_FAILURE_MAX_S; i++) {
 		pause *= 2;
 	}
 	entry->failures++;
+	__atomic_store_n(&entry->used, false, __ATOMIC_RELAXED);
 	settle(entry, failure, now + (pause < CACHE_FAILURE_MAX_S ? pause : CACHE_FAILURE_MAX_S));
 }

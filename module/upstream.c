@@ -431,6 +431,8 @@ static void note_failure(upstream_t *upstream, const cache_entry_t *entry, uint3
 
 static void wake_holders(void)
 {
+	/* What they wait for is stored before they are counted; they count themselves before they look for it. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&state.holding[0], __ATOMIC_SEQ_CST) + __atomic_load_n(&state.holding[1], __ATOMIC_SEQ_CST) > 0) {
 		pthread_mutex_lock(&state.hold_lock);
 		pthread_cond_broadcast(&state.answered);
@@ -1152,6 +1154,7 @@ static void thread_stop(void)
 	pthread_join(state.thread, NULL);
 	uv_loop_close(&state.loop);
 	pthread_cond_destroy(&state.answered);
+	state.waiting = NULL; /* The rest has gone with the followers and look-ups. */
 	cache_free(state.cache);
 	state.cache = NULL;
 }
