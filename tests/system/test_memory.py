@@ -7,7 +7,7 @@ import struct
 import dns.query
 import dns.rcode
 
-from servers import message, query, zone_text
+from servers import Peer, message, query, zone_text
 
 RELOADS = 20
 ZONES = ["example.com", "example.org"]
@@ -47,4 +47,19 @@ def test_transfers_out(servers, scope):
         primary.change(ZONES[0], f"www 60 A 192.0.2.{serial}")
         secondary.await_serial(ZONES[0], serial)
         secondary.reload()
+    secondary.stop()
+
+
+def test_upstream_lookups_under_way(servers, scope):
+    """Questions to a resolver that is not there, while stanzas change and zones go."""
+    text = zone_text(ZONES[0], "".join(f"e{n} CNAME e{n}.target.net.\n" for n in range(100)))
+    _, secondary = servers.pair({ZONES[0]: text}, scope=scope, items={"upstream": f"127.0.0.1@{Peer().port}"})
+    for n in range(3):
+        for number in range(0, 100, 9):
+            assert query(secondary, f"e{number}.{ZONES[0]}", "TXT", rd=True).answer
+        secondary.items["upstream-stale"] = str(10 + n)
+        secondary.reload()
+    del secondary.items["upstream"]
+    secondary.reload()
+    assert query(secondary, f"e1.{ZONES[0]}", rd=True).answer
     secondary.stop()
