@@ -132,7 +132,7 @@ static void message_end(const message_t *msg, const answer_result_t *result, kno
 	pkt->size = msg->size;
 	qdata->rcode = result->rcode;
 	if (result->ede != KNOT_EDNS_EDE_NONE && msg->limit - msg->size >= KNOT_EDNS_OPTION_HDRLEN + 2) {
-		qdata->rcode_ede = result->ede; /* knotd would look for two octets less than it takes */
+		qdata->rcode_ede = result->ede;
 	}
 }
 
@@ -168,9 +168,13 @@ static knotd_state_t complete(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 	    qdata->params->proto == KNOTD_QUERY_PROTO_QUIC) {
 		return KNOTD_STATE_DONE;
 	}
-	if (!knot_rrset_empty(&qdata->opt_rr)) {
-		put_opt(pkt, qdata);
+	if (knot_rrset_empty(&qdata->opt_rr)) {
+		return KNOTD_STATE_FINAL;
 	}
+	if (pkt->size + knot_edns_wire_size(&qdata->opt_rr) > pkt->max_size) {
+		return KNOTD_STATE_DONE; /* packet_message() tells when; knotd makes an error of it */
+	}
+	put_opt(pkt, qdata);
 	return KNOTD_STATE_FINAL;
 }
 
@@ -199,7 +203,7 @@ static bool add_ede_text(const char *text, message_t *msg, knot_pkt_t *pkt, knot
 	return knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) == KNOT_EOK;
 }
 
-/*! An extended error goes out where there is room: knotd looks for two octets less than it takes. */
+/*! An extended error goes out where there is room. */
 static void take_note(const foreign_note_t *note, message_t *msg, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (note->ede == KNOT_EDNS_EDE_NONE || msg->limit - msg->size < KNOT_EDNS_OPTION_HDRLEN + 2) {
@@ -421,12 +425,15 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 {
 	assert(rcu_read_ongoing());
 
-	if (state != STATE_PRODUCE || qdata->type == KNOTD_QUERY_TYPE_INVALID) {
+	if (state != STATE_PRODUCE) {
 		return state;
 	}
 	const instance_t *instance = knotd_mod_ctx(mod);
 	if (outgoing_is_under_way(qdata)) {
 		return outgoing_continue(instance, pkt, qdata);
+	}
+	if (qdata->type == KNOTD_QUERY_TYPE_INVALID) {
+		return state;
 	}
 	zone_t *zone = find_zone(instance, qdata);
 	if (zone == NULL) {

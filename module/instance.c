@@ -70,7 +70,9 @@ static void globals_remove(const instance_t *instance)
 		*link = instance->next;
 	}
 	/* knotd unloads when a round is complete: one that it broke off for lack of memory ends here. */
-	globals.due = 0;
+	if (instance->is_loaded) {
+		globals.due = 0;
+	}
 	pthread_mutex_unlock(&globals.lock);
 }
 
@@ -403,6 +405,7 @@ int instance_new(knotd_mod_t *mod, instance_t **ret_instance)
 		instance_free(instance);
 		return ret;
 	}
+	instance->is_loaded = true;
 	*ret_instance = instance;
 	return KNOT_EOK;
 }

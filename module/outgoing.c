@@ -44,6 +44,7 @@ typedef struct outgoing {
 	bool has_message;         /*!< BEGIN has filled one. */
 	bool has_more;
 	bool is_over;             /*!< Finished or failed, and that was logged. */
+	knotd_query_type_t type;  /*!< Of the query; see hide_query(). */
 
 	knotd_qdata_t *qdata;     /*!< Of the query. */
 	knot_mm_free_t mm_free;   /*!< What qdata->mm frees with. */
@@ -406,6 +407,16 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
 	return begin_checked(instance, zone, snapshot, pkt, qdata);
 }
 
+/*!
+ * Between messages the query is of no type that knotd would answer: where a reload takes us away and gives the zone contents of
+ * knotd's own, knotd would begin a transfer inside ours, and the client take its first SOA for our last one.
+ */
+static void hide_query(outgoing_t *transfer)
+{
+	transfer->type = transfer->qdata->type;
+	transfer->qdata->type = KNOTD_QUERY_TYPE_INVALID;
+}
+
 bool outgoing_is_under_way(const knotd_qdata_t *qdata)
 {
 	return qdata->name != NULL && current != NULL && qdata->name == current->name && qdata == current->qdata;
@@ -425,7 +436,7 @@ knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_
 knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	assert(outgoing_is_under_way(qdata));
-	(void)qdata;
+	qdata->type = current->type;
 	if (__atomic_load_n(&current->is_cut, __ATOMIC_RELAXED)) {
 		return abandon(instance, current, "too slow, newer versions are transferred");
 	}
@@ -443,5 +454,9 @@ knotd_state_t outgoing_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *
 	const bool more = current->has_more && current->has_message && qdata->rcode == KNOT_RCODE_NOERROR;
 	current->has_message = false;
 	current->has_more = more;
-	return more ? STATE_PRODUCE : state;
+	if (!more) {
+		return state;
+	}
+	hide_query(current);
+	return STATE_PRODUCE;
 }

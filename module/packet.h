@@ -40,10 +40,16 @@ static inline bool packet_reserve_tsig(knot_pkt_t *pkt, const knotd_qdata_t *qda
 	return knot_pkt_reserve(pkt, knot_tsig_wire_size(&qdata->sign.tsig_key)) == KNOT_EOK;
 }
 
-/*! \brief The packet as section.h takes it: header and question stand, what knotd adds later is taken off the limit. */
+/*!
+ * \brief The packet as section.h takes it: header and question stand, what knotd adds later is taken off the limit.
+ *
+ * knotd reserves OPT before it knows how much the client takes. With a long question and a long `nsid` there may be no room
+ * for anything then, not even for the OPT.
+ */
 static inline message_t packet_message(const knot_pkt_t *pkt)
 {
-	const size_t limit = pkt->max_size - pkt->reserved;
+	size_t limit = pkt->max_size > pkt->reserved ? pkt->max_size - pkt->reserved : 0;
+	limit = limit > pkt->size ? limit : pkt->size;
 	return (message_t) {
 		.wire = pkt->wire,
 		.size = pkt->size,
@@ -65,6 +71,10 @@ static inline bool packet_serial(const knot_pkt_t *query, knot_section_t section
 	}
 	const knot_rrset_t *soa = knot_pkt_rr(records, 0);
 	if (soa->type != KNOT_RRTYPE_SOA || !knot_dname_is_equal(soa->owner, knot_pkt_qname(query))) {
+		return false;
+	}
+	/* Of other classes libknot takes empty RDATA, too. */
+	if (soa->rclass != KNOT_CLASS_IN || soa->rrs.count == 0) {
 		return false;
 	}
 	*ret_serial = knot_soa_serial(soa->rrs.rdata);

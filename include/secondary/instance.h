@@ -46,6 +46,7 @@ typedef struct instance {
 	size_t count;             /*!< Of \a list. */
 	struct instance *next;    /*!< Global scope: an older one. */
 	unsigned round;           /*!< Global scope: in which it was loaded. */
+	bool is_loaded;           /*!< instance_new() has succeeded. */
 	const void *name_copy;    /*!< Zone scope: knotd's copy of the name; an identity, never read through. */
 	bool superseded;          /*!< Zone scope: a newer instance of the zone was loaded. Registry's lock. */
 } instance_t;

@@ -19,7 +19,7 @@
  *
  * The end. knotd 3.2 calls no hook when the client left or stalled: it frees the query. It frees qdata by qdata->mm, whose
  * function is replaced as long as a transfer lasts; so the pin never outlives the query. Nor does it where a reload took the
- * zone, or the module, away: then knotd answers what comes next itself. A client must take each message within
+ * zone, or the module, away: then knotd ends the transfer with an error. A client must take each message within
  * `tcp-io-timeout` (0.5 s; knotd's), and that bounds how long a stalled one pins a version.
  *
  * Versions. Clients that are slow, but not too slow, could pin one version each. When more than OUTGOING_VERSIONS_MAX

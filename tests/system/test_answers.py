@@ -249,6 +249,24 @@ def test_edns_options(servers, scope):
                 assert ours.options == theirs.options and ours.payload == theirs.payload
 
 
+@pytest.mark.parametrize("room", range(-6, 7, 3))
+def test_no_room_beside_opt(servers, scope, room):
+    """knotd reserves OPT before it knows how much the client takes; with a long NSID that can be more than there is."""
+    base = f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * (253 - 3 * 64 - len(ZONE) - 1)}"
+    big = base + " 60 TXT " + " ".join('"' + "x" * 250 + '"' for _ in range(3)) + "\n"
+    question = 12 + len(f"{base}.{ZONE}") + 2 + 4
+    nsid = "0x" + "61" * (512 - question - 11 - 4 - room)
+    primary = servers.knotd({ZONE: zone_text(ZONE, big)}, name="primary").start()
+    module = servers.secondary([ZONE], [primary], scope=scope, name="secondary", server_conf=f"    nsid: {nsid}\n").start()
+    module.await_serial(ZONE)
+    for name in (f"{base}.{ZONE}", f"x{base[1:]}.{ZONE}"):
+        asked = message(name, "TXT", payload=512, options=[dns.edns.GenericOption(dns.edns.NSID, b"")])
+        response = ask(module, asked)
+        assert len(response.to_wire(max_size=65535)) <= 512
+        assert response.flags & dns.flags.TC or response.rcode() == dns.rcode.FORMERR
+    assert query(module, ZONE, "SOA").answer
+
+
 def ede(response):
     return [(option.code, option.text) for option in response.options if isinstance(option, dns.edns.EDEOption)]
 

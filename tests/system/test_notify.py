@@ -3,8 +3,10 @@
 
 import re
 import socket
+import struct
 
 import dns.flags
+import dns.message
 import dns.opcode
 import dns.rcode
 import dns.tsig
@@ -175,6 +177,27 @@ def test_other_names(servers, scope):
     _, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
     assert notify(module, f"www.{ZONE}").rcode() == dns.rcode.NOTAUTH
     assert notify(module, "example.org").rcode() == dns.rcode.NOTAUTH
+
+
+@pytest.mark.parametrize("rdclass", [1, 255])
+def test_soa_without_data(servers, scope, rdclass):
+    """A record without RDATA, which libknot takes for classes other than IN, tells no serial; nothing behind it is read."""
+    _, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
+    asked = message(ZONE, "SOA", payload=None)
+    asked.set_opcode(dns.opcode.NOTIFY)
+    wire = bytearray(asked.to_wire())
+    wire[6:8] = b"\0\1"
+    wire += b"\xc0\x0c" + struct.pack("!HHIH", 6, rdclass, 0, 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.bind(("127.0.0.1", 0))
+        client.sendto(wire, (module.address, module.port))
+        response = dns.message.from_wire(client.recv(512), ignore_trailing=True)
+    if rdclass == 1:
+        assert response.rcode() == dns.rcode.FORMERR
+    else:
+        assert response.rcode() == dns.rcode.NOERROR
+        module.await_log(r"notify, incoming, .*, serial none")
 
 
 def flood(server, count, source=None):

@@ -447,7 +447,8 @@ def test_removed_zone_ends_the_transfer(servers, scope):
     secondary.reload()
     await_event(lambda: not is_transfer(first(secondary)), "the end of the zone")
     if scope == "zone":
-        assert client.drain(records(100_000)) in ("REFUSED", "NOTAUTH", "SERVFAIL")
+        # Of no type that knotd would answer between messages: with contents of its own it would begin anew, inside the transfer.
+        assert client.drain(records(100_000)) == "NOTIMP"
         secondary.await_log(r"server")
     client.close()
 
