@@ -7,8 +7,10 @@
 #include "secondary/errand.h"
 
 #include <assert.h>
+#include <libknot/codes.h>
 #include <libknot/errcode.h>
 #include <libknot/error.h>
+#include <libknot/packet/wire.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <urcu/compiler.h>
@@ -65,6 +67,12 @@ static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t
 static void on_probe_done(void *ctx, int ret);
 static void on_transfer_done(void *ctx, int ret);
 
+/*! Is the question to have EDNS? */
+static bool has_edns(const errand_t *errand)
+{
+	return errand->edns == EDNS_SENT && !errand->primary->no_edns;
+}
+
 static int exchange_begin(errand_t *errand, exchange_params_t *params, const exchange_callbacks_t *callbacks)
 {
 	params->remote = errand->primary->addr;
@@ -85,7 +93,7 @@ static int probe_begin(errand_t *errand)
 	exchange_params_t params = {
 		.tcp = errand->tcp,
 		.query = query,
-		.query_len = soa_probe_query(zone->name, zone->name_len, query),
+		.query_len = soa_probe_query(zone->name, zone->name_len, has_edns(errand), query),
 		.timeout_ms = errand->tcp ? 2 * PROBE_TCP_TIMEOUT_MS : PROBE_UDP_TIMEOUT_MS,
 		.idle_timeout_ms = PROBE_TCP_TIMEOUT_MS,
 	};
@@ -108,7 +116,7 @@ static int transfer_begin(errand_t *errand)
 	exchange_params_t params = {
 		.tcp = true,
 		.query = query,
-		.query_len = transfer_in_query(zone->name, query),
+		.query_len = transfer_in_query(zone->name, has_edns(errand), query),
 		.timeout_ms = errand->stanza->transfer_timeout_ms,
 		.idle_timeout_ms = errand->stanza->transfer_idle_timeout_ms,
 	};
@@ -150,6 +158,26 @@ void errands_start(errands_t *errands)
 	}
 }
 
+/*! \name Without EDNS */
+
+/*! Notes that the first message of an answer says that the remote does not understand a question with OPT. */
+static void note_edns(errand_t *errand, const uint8_t *msg)
+{
+	if (knot_wire_get_rcode(msg) == KNOT_RCODE_FORMERR && has_edns(errand)) {
+		errand->edns = EDNS_REFUSED;
+	}
+}
+
+/*! Is the question to be asked again, without? Once, and not when the answer was not verified. */
+static bool leave_edns_out(errand_t *errand, int ret)
+{
+	if (errand->edns != EDNS_REFUSED || ret != KNOT_EOK) {
+		return false;
+	}
+	errand->edns = EDNS_LEFT_OUT;
+	return true;
+}
+
 /*! \name Probes */
 
 static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t len)
@@ -158,17 +186,20 @@ static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t le
 	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
 	const zone_t *zone = refresh_zone(errand->refresh);
 	errand->read = soa_probe_read(msg, len, zone->name, zone->name_len, errand->probe);
+	note_edns(errand, msg);
 	return EXCHANGE_ENOUGH;
 }
 
-/*! Asks again over TCP when a datagram was not enough. Returns false when that is of no use, or impossible. */
+/*! Asks again without EDNS, or over TCP when a datagram was not enough. Returns false when that is of no use, or impossible. */
 static bool probe_again(errand_t *errand, int *ret)
 {
 	bool is_enough = *ret == KNOT_EOK && (errand->read != KNOT_EOK || !errand->probe->is_truncated);
-	if (errand->tcp || is_enough) {
-		return false;
+	if (!leave_edns_out(errand, *ret)) {
+		if (errand->tcp || is_enough) {
+			return false;
+		}
+		errand->tcp = true;
 	}
-	errand->tcp = true;
 	int started = probe_begin(errand);
 	if (started != KNOT_EOK) {
 		*ret = started;
@@ -214,6 +245,9 @@ static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t
 	bool is_first = errand->status == TRANSFER_MORE && transfer_in_counts(errand->transfer).messages == 0;
 	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
 	errand->status = transfer_in_message(errand->transfer, msg, len);
+	if (is_first) {
+		note_edns(errand, msg);
+	}
 	if (is_first && errand->status != TRANSFER_FAILED) {
 		char remote[ADDRESS_TEXT_MAX];
 		report(refresh_zone(errand->refresh), LOG_INFO, "AXFR, incoming, remote %s, started",
@@ -253,11 +287,31 @@ static snapshot_t *transfer_finish(errand_t *errand, int ret, char reason[static
 	return NULL;
 }
 
+/*! Asks again without EDNS. Returns false when that is of no use, or impossible: then the refusal stands. */
+static bool transfer_again(errand_t *errand, int ret)
+{
+	if (!leave_edns_out(errand, ret)) {
+		return false;
+	}
+	transfer_in_t *refused = errand->transfer;
+	if (transfer_begin(errand) != KNOT_EOK) {
+		transfer_in_free(errand->transfer);
+		errand->transfer = refused;
+		return false;
+	}
+	transfer_in_free(refused);
+	errand->status = TRANSFER_MORE;
+	return true;
+}
+
 static void on_transfer_done(void *ctx, int ret)
 {
 	errand_t *errand = ctx;
 	errands_t *errands = errand->errands;
 	errand->exchange = NULL;
+	if (transfer_again(errand, ret)) {
+		return;
+	}
 	refresh_t *refresh = errand->refresh;
 	char reason[REASON_MAX] = "";
 	snapshot_t *snapshot = transfer_finish(errand, ret, reason);

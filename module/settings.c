@@ -53,6 +53,7 @@
 #define C_ADDRESS         "\x07""address"
 #define C_VIA             "\x03""via"
 #define C_KEY             "\x03""key"
+#define C_NO_EDNS         "\x07""no-edns"
 #define C_ALGORITHM       "\x09""algorithm"
 #define C_SECRET          "\x06""secret"
 #define C_SERVER          "\x06""server"
@@ -396,8 +397,9 @@ static void key_read(knotd_mod_t *mod, const knotd_conf_t *remote, knot_tsig_key
 	key->secret.size = secret.single.data_len;
 }
 
+/*! Adds \a addr with what \a remote says of all its addresses, its key borrowed. */
 static int primaries_add(primaries_t *list, const struct sockaddr_storage *addr, const knotd_conf_t *via,
-                         const knot_tsig_key_t *key)
+                         const primary_t *remote)
 {
 	if (addr->ss_family != AF_INET && addr->ss_family != AF_INET6) {
 		return KNOT_EOK;
@@ -407,10 +409,10 @@ static int primaries_add(primaries_t *list, const struct sockaddr_storage *addr,
 		return KNOT_EOK;
 	}
 
-	primary_t primary = { .addr = *addr };
+	primary_t primary = { .addr = *addr, .no_edns = remote->no_edns };
 	primary_set_via(&primary, via);
-	if (key->name != NULL) {
-		int ret = knot_tsig_key_copy(&primary.key, key);
+	if (remote->key.name != NULL) {
+		int ret = knot_tsig_key_copy(&primary.key, &remote->key);
 		if (ret != KNOT_EOK) {
 			return ret;
 		}
@@ -423,12 +425,12 @@ static int primaries_add_remote(primaries_t *list, const knotd_conf_t *remote)
 {
 	knotd_conf_t addr = knotd_conf(list->mod, C_REMOTE, C_ADDRESS, remote);
 	knotd_conf_t via = knotd_conf(list->mod, C_REMOTE, C_VIA, remote);
-	knot_tsig_key_t key = { 0 };
-	key_read(list->mod, remote, &key);
+	primary_t common = { .no_edns = knotd_conf(list->mod, C_REMOTE, C_NO_EDNS, remote).single.boolean };
+	key_read(list->mod, remote, &common.key);
 
 	int ret = KNOT_EOK;
 	for (size_t i = 0; i < addr.count && ret == KNOT_EOK; i++) {
-		ret = primaries_add(list, &addr.multi[i].addr, &via, &key);
+		ret = primaries_add(list, &addr.multi[i].addr, &via, &common);
 	}
 	knotd_conf_free(&addr);
 	knotd_conf_free(&via);

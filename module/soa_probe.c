@@ -16,18 +16,22 @@
 #include <libknot/lookup.h>
 #include <libknot/packet/wire.h>
 
-size_t soa_probe_query(const uint8_t *apex, size_t apex_len, uint8_t dst[static SOA_PROBE_QUERY_MAX])
+size_t soa_probe_query(const uint8_t *apex, size_t apex_len, bool edns, uint8_t dst[static SOA_PROBE_QUERY_MAX])
 {
 	memset(dst, 0, KNOT_WIRE_HEADER_SIZE);
 	knot_wire_set_qdcount(dst, 1);
-	knot_wire_set_arcount(dst, 1);
 
 	uint8_t *pos = dst + KNOT_WIRE_HEADER_SIZE;
 	memcpy(pos, apex, apex_len);
 	pos += apex_len;
 	knot_wire_write_u16(pos, KNOT_RRTYPE_SOA);
 	knot_wire_write_u16(pos + 2, KNOT_CLASS_IN);
-	return expire_option_ask(pos + 4) - dst;
+	pos += 4;
+	if (edns) {
+		knot_wire_set_arcount(dst, 1);
+		pos = expire_option_ask(pos);
+	}
+	return pos - dst;
 }
 
 /*! One record of the message; the owner in full. */

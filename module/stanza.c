@@ -66,7 +66,8 @@ static bool via_equal(const struct sockaddr_storage *a, const struct sockaddr_st
 
 bool primary_equal(const primary_t *a, const primary_t *b)
 {
-	return address_equal(&a->addr, &b->addr) && via_equal(&a->via, &b->via) && key_equal(&a->key, &b->key);
+	return address_equal(&a->addr, &b->addr) && via_equal(&a->via, &b->via) && key_equal(&a->key, &b->key) &&
+	       a->no_edns == b->no_edns;
 }
 
 static bool list_equal(const primary_t *a, unsigned a_count, const primary_t *b, unsigned b_count)

@@ -359,19 +359,23 @@ transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limi
 	return transfer;
 }
 
-size_t transfer_in_query(const uint8_t *apex, uint8_t dst[static 512])
+size_t transfer_in_query(const uint8_t *apex, bool edns, uint8_t dst[static 512])
 {
 	assert(apex != NULL);
 
 	memset(dst, 0, KNOT_WIRE_HEADER_SIZE);
 	knot_wire_set_qdcount(dst, 1);
-	knot_wire_set_arcount(dst, 1);
 	size_t apex_len = knot_dname_size(apex);
 	uint8_t *pos = dst + KNOT_WIRE_HEADER_SIZE;
 	memcpy(pos, apex, apex_len);
 	knot_wire_write_u16(pos + apex_len, KNOT_RRTYPE_AXFR);
 	knot_wire_write_u16(pos + apex_len + 2, KNOT_CLASS_IN);
-	return expire_option_ask(pos + apex_len + 4) - dst;
+	pos += apex_len + 4;
+	if (edns) {
+		knot_wire_set_arcount(dst, 1);
+		pos = expire_option_ask(pos);
+	}
+	return pos - dst;
 }
 
 transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *msg, size_t len)

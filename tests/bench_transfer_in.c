@@ -324,7 +324,7 @@ static taken_t measure_connection(const knot_tsig_key_t *use_key)
 	static const exchange_callbacks_t callbacks = { .message = on_message, .done = on_done };
 	uint8_t query[512];
 	exchange_params_t params = {
-		.tcp = true, .query = query, .query_len = transfer_in_query((const uint8_t *)APEX, query), .key = use_key,
+		.tcp = true, .query = query, .query_len = transfer_in_query((const uint8_t *)APEX, true, query), .key = use_key,
 		.timeout_ms = 60000, .idle_timeout_ms = 60000,
 	};
 	memcpy(&params.remote, &addr, sizeof(addr));

@@ -237,7 +237,7 @@ static void fuzz_signatures(piece_t input)
 	server_t server = { .client = tsig_client_new(&key) };
 	CHECK(server.client != NULL);
 	uint8_t query[512];
-	size_t len = transfer_in_query((const uint8_t *)APEX, query);
+	size_t len = transfer_in_query((const uint8_t *)APEX, true, query);
 	CHECK(tsig_client_sign(server.client, query, &len, sizeof(query)) == KNOT_EOK);
 	server.digest_len = 16;
 	memcpy(server.digest, query + len - 6 - server.digest_len, server.digest_len);

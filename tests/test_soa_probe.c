@@ -103,8 +103,12 @@ START_TEST(test_query)
 	static const uint8_t expected[] =
 		"\0\0\0\0\0\1\0\0\0\0\0\1" "\7example\0\0\6\0\1" "\0\0\51\4\320\0\0\0\0\0\4\0\11\0";
 	uint8_t query[SOA_PROBE_QUERY_MAX];
-	ck_assert_uint_eq(soa_probe_query((const uint8_t *)"\7example", 9, query), sizeof(expected));
+	ck_assert_uint_eq(soa_probe_query((const uint8_t *)"\7example", 9, true, query), sizeof(expected));
 	ck_assert_mem_eq(query, expected, sizeof(expected));
+
+	static const uint8_t plain[] = "\0\0\0\0\0\1\0\0\0\0\0\0" "\7example\0\0\6\0\1";
+	ck_assert_uint_eq(soa_probe_query((const uint8_t *)"\7example", 9, false, query), sizeof(plain) - 1);
+	ck_assert_mem_eq(query, plain, sizeof(plain) - 1);
 }
 END_TEST
 

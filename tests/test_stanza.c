@@ -65,9 +65,11 @@ static void key_name(stanza_t *s) { key_replace(s, "hmac-sha256", "kez.", "c2Vjc
 static void key_algorithm(stanza_t *s) { key_replace(s, "hmac-sha512", "key.", "c2VjcmV0"); }
 static void key_secret(stanza_t *s) { key_replace(s, "hmac-sha256", "key.", "c2VjcmV1"); }
 static void key_length(stanza_t *s) { key_replace(s, "hmac-sha256", "key.", "c2VjcmV0cw=="); }
+static void no_edns(stanza_t *s) { s->primary[1].no_edns = true; }
 static void fewer(stanza_t *s) { s->primary_count--; }
 static void target_address(stanza_t *s) { s->target[1].addr = v4("192.0.2.4", 5353); }
 static void target_key_none(stanza_t *s) { knot_tsig_key_deinit(&s->target[0].key); }
+static void target_no_edns(stanza_t *s) { s->target[0].no_edns = true; }
 static void target_fewer(stanza_t *s) { s->target_count--; }
 
 static const struct {
@@ -79,9 +81,11 @@ static const struct {
 	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true },
 	{ timeout, false, true }, { idle_timeout, false, true },
 	{ target_address, false, true }, { target_key_none, false, true }, { target_fewer, false, true },
+	{ target_no_edns, false, true },
 	{ address, false, false }, { port, false, false }, { via, false, false }, { via_none, false, false },
 	{ key_none, false, false }, { key_name, false, false }, { key_algorithm, false, false },
-	{ key_secret, false, false }, { key_length, false, false }, { fewer, false, false },
+	{ key_secret, false, false }, { key_length, false, false }, { no_edns, false, false },
+	{ fewer, false, false },
 };
 
 START_TEST(test_equal)

@@ -728,17 +728,20 @@ START_TEST(test_query)
 		memcpy(longest + i, "\x01" "x", 2);
 	}
 	const uint8_t *const names[] = { (const uint8_t *)"", (const uint8_t *)"\x07" "ExAmple", longest };
-	for (size_t i = 0; i < 3; i++) {
-		size_t len = transfer_in_query(names[i], query);
+	for (size_t i = 0; i < 6; i++) {
+		bool edns = i >= 3;
+		const uint8_t *name = names[i % 3];
+		size_t len = transfer_in_query(name, edns, query);
 		knot_pkt_t *pkt = knot_pkt_new(query, len, NULL);
 		ck_assert_int_eq(knot_pkt_parse(pkt, 0), KNOT_EOK);
 		ck_assert_uint_eq(knot_wire_get_id(query), 0);
 		ck_assert_uint_eq(knot_wire_get_flags1(query) | knot_wire_get_flags2(query), 0);
 		ck_assert_uint_eq(knot_pkt_qtype(pkt), KNOT_RRTYPE_AXFR);
 		ck_assert_uint_eq(knot_pkt_qclass(pkt), KNOT_CLASS_IN);
-		ck_assert(knot_dname_is_equal(query + 12, names[i]));
+		ck_assert(knot_dname_is_equal(query + 12, name));
+		ck_assert_int_eq(knot_pkt_has_edns(pkt), edns);
 		const uint8_t *expire = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_EXPIRE);
-		ck_assert(expire != NULL && knot_edns_opt_get_length(expire) == 0);
+		ck_assert(edns ? expire != NULL && knot_edns_opt_get_length(expire) == 0 : expire == NULL);
 		knot_pkt_free(pkt);
 	}
 }

@@ -115,10 +115,12 @@ static void log_clear(void)
 typedef enum {
 	ANSWER,
 	REFUSE,
+	UNREADABLE,    /*!< Says FORMERR. */
 	TRUNCATE,      /*!< Datagrams say TC. */
 	STALL,         /*!< A transfer stops after its first message. */
 	SILENT,        /*!< Takes connections and datagrams and says nothing. */
 	TCP_ONLY,      /*!< Says nothing to datagrams. */
+	NO_EDNS,       /*!< Says FORMERR to questions with OPT. */
 } manner_t;
 
 enum { CONNECTIONS_MAX = 64 };
@@ -134,6 +136,7 @@ typedef struct {
 	manner_t manner;
 	uint32_t serial;
 	unsigned soa_udp, soa_tcp, axfr, open, open_most, closed;
+	unsigned with_opt;                    /*!< Of the questions. */
 	bool stop;
 } primary_server_t;
 
@@ -187,6 +190,11 @@ static uint16_t query_type(const uint8_t *query)
 	return knot_wire_read_u16(query + begin_answer(query, scratch) - 4);
 }
 
+static bool has_opt(const uint8_t *query)
+{
+	return knot_wire_get_arcount(query) > 0;
+}
+
 static void event(unsigned *counter)
 {
 	pthread_mutex_lock(&lock);
@@ -204,6 +212,19 @@ static manner_t manner_of(primary_server_t *server, uint32_t *serial)
 	return manner;
 }
 
+/*! Counts a question, and what is to be made of it. */
+static manner_t manner_with(primary_server_t *server, const uint8_t *query, uint32_t *serial)
+{
+	manner_t manner = manner_of(server, serial);
+	if (has_opt(query)) {
+		event(&server->with_opt);
+	}
+	if (manner == NO_EDNS) {
+		return has_opt(query) ? UNREADABLE : ANSWER;
+	}
+	return manner;
+}
+
 static void serve_datagram(primary_server_t *server)
 {
 	uint8_t query[512], msg[512];
@@ -211,14 +232,14 @@ static void serve_datagram(primary_server_t *server)
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(server->udp, query, sizeof(query), 0, (struct sockaddr *)&from, &from_len);
 	uint32_t serial;
-	manner_t manner = manner_of(server, &serial);
+	manner_t manner = manner_with(server, query, &serial);
 	if (got < 17 || manner == SILENT || manner == TCP_ONLY) {
 		event(&server->soa_udp);
 		return;
 	}
 	size_t len = begin_answer(query, msg);
-	if (manner == REFUSE) {
-		msg[3] = 5;
+	if (manner == REFUSE || manner == UNREADABLE) {
+		msg[3] = manner == REFUSE ? 5 : 1;
 	} else if (manner == TRUNCATE) {
 		msg[2] |= 2;
 	} else {
@@ -254,15 +275,15 @@ static void serve_query(primary_server_t *server, unsigned i, const uint8_t *que
 	uint8_t framed[514], *msg = framed + 2;
 	int fd = server->connection[i];
 	uint32_t serial;
-	manner_t manner = manner_of(server, &serial);
+	manner_t manner = manner_with(server, query, &serial);
 	bool is_soa = query_type(query) == KNOT_RRTYPE_SOA;
 	event(is_soa ? &server->soa_tcp : &server->axfr);
 	size_t len = begin_answer(query, msg);
 	if (manner == SILENT || is_mute(query)) {
 		return;
 	}
-	if (manner == REFUSE) {
-		msg[3] = 5;
+	if (manner == REFUSE || manner == UNREADABLE) {
+		msg[3] = manner == REFUSE ? 5 : 1;
 		send_framed(fd, framed, len);
 	} else if (is_soa) {
 		send_framed(fd, framed, append_soa(msg, len, serial));
@@ -577,6 +598,40 @@ START_TEST(test_refused)
 	notify(zone);
 	AWAIT_LOG("failed (server responded with error 'REFUSED'), next retry at ");
 	ck_assert_int_eq(served(zone), 7);
+	zone_end(zone);
+	server_stop(&server);
+}
+END_TEST
+
+/*! Of a primary that knows no EDNS a zone comes nevertheless; `no-edns` spares it the question that it cannot read. */
+START_TEST(test_no_edns)
+{
+	bool is_told = _i;
+	primary_server_t server;
+	server_start(&server, NO_EDNS);
+	stanza_t *settings = STANZA(server.port);
+	settings->primary[0].no_edns = is_told;
+	zone_t *zone = zone_begin("example.com", settings);
+	AWAIT_LOG("serial none -> 1");
+	ck_assert_uint_eq(server.axfr, is_told ? 1 : 2);
+
+	server_set(&server, NO_EDNS, 2);
+	notify(zone);
+	AWAIT_LOG("serial 1 -> 2");
+	ck_assert_uint_eq(server.soa_udp, is_told ? 1 : 2);
+	ck_assert_uint_eq(server.axfr, is_told ? 2 : 4);
+	ck_assert_uint_eq(server.with_opt, is_told ? 0 : 3);
+	ck_assert_uint_eq(server.soa_tcp, 0);
+	ck_assert_uint_eq(log_count("failed"), 0);
+
+	/* One that cannot read the plain question either is not asked for ever. */
+	server_set(&server, UNREADABLE, 3);
+	notify(zone);
+	AWAIT_LOG("failed (server responded with error 'FORMERR'), next retry at ");
+	ck_assert_uint_eq(server.soa_udp, is_told ? 2 : 4);
+	command(zone, REFRESH_RETRANSFER);
+	AWAIT(log_count("failed (server responded with error 'FORMERR'), next retry at ") == 2);
+	ck_assert_uint_eq(server.axfr, is_told ? 3 : 6);
 	zone_end(zone);
 	server_stop(&server);
 }
@@ -1107,6 +1162,7 @@ int main(void)
 	tcase_set_timeout(tcase, 300);
 	tcase_add_test(tcase, test_bootstrap_and_notify);
 	tcase_add_test(tcase, test_refused);
+	tcase_add_loop_test(tcase, test_no_edns, 0, 2);
 	tcase_add_test(tcase, test_dead_first);
 	tcase_add_test(tcase, test_truncated);
 	tcase_add_test(tcase, test_unsigned);

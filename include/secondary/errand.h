@@ -6,7 +6,8 @@
  *
  *     errand_ask() --> turn --> exchange --> soa_probe or transfer_in --> refresh_probed() or refresh_transferred()
  *
- * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. Which errand may begin is turns.h.
+ * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. What is answered FORMERR is asked
+ * again without EDNS (RFC 6891, section 7); a remote with `no-edns` spares itself that. Which errand may begin is turns.h.
  *
  * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size. Memory: the
  * errand is part of its zone's agent, so that asking allocates nothing but its remote.
@@ -37,6 +38,7 @@ typedef struct {
 	errands_t *errands;
 	refresh_t *refresh;
 	bool tcp;
+	enum { EDNS_SENT, EDNS_REFUSED, EDNS_LEFT_OUT } edns;
 	stanza_t *stanza;        /*!< Held, for the primary and its key. */
 	const primary_t *primary;
 	exchange_t *exchange;

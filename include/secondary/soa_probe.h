@@ -4,8 +4,8 @@
  *
  * \brief The SOA question that a secondary asks (RFC 1034, section 4.3.5), and what answers it. Pure functions, any thread.
  *
- * The question asks for EXPIRE (RFC 7314), which bounds how long our version may be served. The answer is hostile: every read
- * is checked against its end. It has to be authoritative, and its answer section to be the SOA alone: what knotd takes.
+ * The question asks for EXPIRE (RFC 7314), which bounds how long our version may be served; without EDNS it cannot. The
+ * answer is hostile: every read is checked against its end. It has to be authoritative, and its answer section to be the SOA alone: what knotd takes.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ typedef struct {
 	char reason[96];           /*!< Why it is of no use; ends a log line. */
 } soa_probe_t;
 
-/*! \brief Writes the question for \a apex (\a apex_len octets), id 0, to \a dst; returns its length. */
-size_t soa_probe_query(const uint8_t *apex, size_t apex_len, uint8_t dst[static SOA_PROBE_QUERY_MAX]);
+/*! \brief Writes the question for \a apex (\a apex_len octets), id 0, with EDNS or not, to \a dst; returns its length. */
+size_t soa_probe_query(const uint8_t *apex, size_t apex_len, bool edns, uint8_t dst[static SOA_PROBE_QUERY_MAX]);
 
 /*!
  * \brief Reads the answer to soa_probe_query() (id, QR and question already checked).

@@ -26,6 +26,7 @@ typedef struct {
 	struct sockaddr_storage addr;     /*!< With port. */
 	struct sockaddr_storage via;      /*!< Local address of the same family; ss_family AF_UNSPEC: any. */
 	knot_tsig_key_t key;              /*!< key.name NULL: none. Owned by the stanza. */
+	bool no_edns;                     /*!< It is asked without EDNS, and so not for EXPIRE. */
 } primary_t;
 
 typedef struct {
@@ -61,10 +62,10 @@ stanza_t *stanza_new(unsigned primaries, unsigned targets);
  */
 stanza_t *stanza_intern(stanza_t *stanza);
 
-/*! \brief Do both have the same primaries (addresses, via, keys) in the same order? Then work that was begun with one may go on. */
+/*! \brief Do both have the same primaries (addresses, via, keys, EDNS) in the same order? Then work that was begun with one may go on. */
 bool stanza_primaries_equal(const stanza_t *a, const stanza_t *b);
 
-/*! \brief Are both the same address with port, via and key? */
+/*! \brief Are both the same address with port, via, key and EDNS? */
 bool primary_equal(const primary_t *a, const primary_t *b);
 
 /*! \brief Counts one more holder. */

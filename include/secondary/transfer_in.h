@@ -40,8 +40,8 @@ typedef struct {
 /*! \brief Begins a full transfer of the zone \a apex (in full, any case; copied). Own, or NULL (no memory). */
 transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limits);
 
-/*! \brief Writes the AXFR query for \a apex (id 0), which asks for EXPIRE, into \a dst; returns its length. */
-size_t transfer_in_query(const uint8_t *apex, uint8_t dst[static 512]);
+/*! \brief Writes the AXFR query for \a apex (id 0), which asks for EXPIRE if \a edns, into \a dst; returns its length. */
+size_t transfer_in_query(const uint8_t *apex, bool edns, uint8_t dst[static 512]);
 
 /*!
  * \brief Digests one message (id and TSIG already checked).

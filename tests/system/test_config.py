@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 
+import dns.flags
 import dns.rcode
 import pytest
 
+from scripted import Scripted, answer
 from servers import Peer, absolute, await_event, query, tool, zone_text
 
 ZONE = "example.com"
@@ -53,6 +55,10 @@ FOREIGN = {
     "journal-content": ("    zonefile-load: none\n    journal-content: changes\n", r"must be 'none'"),
     "catalog-role": ("    catalog-role: generate\n    zonefile-load: none\n    journal-content: none\n", r"must be 'none'"),
 }
+
+
+#: What `no-edns` of the remote says, and which of its questions have EDNS. Refused, it is left out without being told to.
+PLAIN = {"off": [True, False], "on": [False]}
 
 
 def stanza(text, name="default"):
@@ -331,3 +337,27 @@ def test_group_of_remotes_and_order(servers):
     secondary.await_serial(ZONE, 1)
     for peer in dead:
         await_event(lambda port=peer.port: f"127.0.0.1@{port}" in secondary.log_text(), "a line about the dead primary")
+
+
+@pytest.mark.parametrize("told", PLAIN)
+def test_no_edns(servers, told):
+    """A primary that cannot read OPT says FORMERR; `no-edns` of its remote spares it that."""
+    seen = []
+
+    def script(query_message, tcp):
+        seen.append(query_message.edns >= 0)
+        if query_message.edns >= 0:
+            return answer(query_message, rcode=dns.rcode.FORMERR)
+        apex = absolute(ZONE)
+        transfer = answer(query_message, f"{apex} 60 SOA a. b. 1 3600 600 604800 60", f"{apex} 60 NS a.", flags=dns.flags.AA)
+        transfer.answer.append(transfer.answer[0])
+        return transfer
+
+    primary = Scripted(script)
+    try:
+        conf = f"remote:\n  - id: old\n    address: {primary.address}@{primary.port}\n    no-edns: {told}\n"
+        module = servers.secondary([ZONE], module_conf=conf + stanza("transfer-from: old")).start()
+        module.await_serial(ZONE, 1)
+        assert seen == PLAIN[told]
+    finally:
+        primary.stop()
