@@ -356,6 +356,12 @@ void errand_ask(errands_t *errands, errand_t *errand, refresh_t *refresh, errand
 	turns_ask(&errands->turns, &errand->turn, &primary->addr, kind, urgent, errands_now(errands));
 }
 
+bool errand_waits(const errand_t *errand)
+{
+	/* One that is failing would be tried if it were urgent. */
+	return errand->turn.state == TURN_WAITING || errand->turn.state == TURN_FAILING;
+}
+
 void errand_cancel(errand_t *errand)
 {
 	if (errand->turn.state == TURN_NONE) {

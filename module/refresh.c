@@ -535,12 +535,22 @@ static void again_want(refresh_t *refresh, const again_t *want)
 	again->has_serial = want->has_serial && !merge;
 }
 
+/*!
+ * May a check under way be given up for an urgent one? A scheduled probe or transfer may still wait in a queue, behind
+ * thousands; an urgent one gains nothing, and would lose its place; and what a transfer has brought is kept.
+ */
+static bool check_yields(const refresh_t *refresh)
+{
+	if (refresh->check.urgent) {
+		return false;
+	}
+	return refresh->doing == REFRESH_PROBING || refresh->ops->waits(refresh->ctx, refresh);
+}
+
 /*! Begins an urgent check, or remembers that it is wanted after what may have begun too early to see the news. */
 static void check_urgently(refresh_t *refresh, const again_t *want)
 {
-	/* A scheduled probe may still wait in a queue, behind thousands. */
-	bool is_early = refresh->doing == REFRESH_PROBING && !refresh->check.urgent;
-	if (refresh->doing != REFRESH_IDLE && !is_early) {
+	if (refresh->doing != REFRESH_IDLE && !check_yields(refresh)) {
 		again_want(refresh, want);
 		return;
 	}

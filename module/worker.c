@@ -167,6 +167,13 @@ static void op_transfer(void *ctx, refresh_t *refresh, const primary_t *primary,
 	errand_ask(&worker.errands, &agent->errand, refresh, ERRAND_TRANSFER, primary, urgent);
 }
 
+static bool op_waits(void *ctx, const refresh_t *refresh)
+{
+	(void)refresh;
+	const agent_t *agent = ctx;
+	return errand_waits(&agent->errand);
+}
+
 static void op_cancel(void *ctx, refresh_t *refresh)
 {
 	(void)refresh;
@@ -182,7 +189,7 @@ static void op_published(void *ctx, refresh_t *refresh)
 
 static const refresh_ops_t ops = {
 	.now_ms = op_now, .wall = op_wall, .random = op_random, .arm = op_arm,
-	.probe = op_probe, .transfer = op_transfer, .cancel = op_cancel,
+	.probe = op_probe, .transfer = op_transfer, .waits = op_waits, .cancel = op_cancel,
 	.published = op_published,
 };
 

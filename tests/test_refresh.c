@@ -26,6 +26,7 @@ static struct {
 	int doing;                  /*!< REFRESH_IDLE … */
 	struct sockaddr_storage asked;
 	bool urgent;
+	bool waits;                 /*!< Questions wait for their turn. */
 	unsigned cancels;
 	unsigned published;
 	zone_t *zone;
@@ -79,6 +80,13 @@ static void world_transfer(void *ctx, refresh_t *refresh, const primary_t *prima
 	world_ask(REFRESH_TRANSFERRING, primary, urgent);
 }
 
+static bool world_waits(void *ctx, const refresh_t *refresh)
+{
+	(void)ctx, (void)refresh;
+	ck_assert_int_ne(world.doing, REFRESH_IDLE);
+	return world.waits;
+}
+
 static void world_cancel(void *ctx, refresh_t *refresh)
 {
 	(void)ctx, (void)refresh;
@@ -96,7 +104,7 @@ static void world_published(void *ctx, refresh_t *refresh)
 
 static const refresh_ops_t ops = {
 	.now_ms = world_now, .wall = world_wall, .random = world_random, .arm = world_arm,
-	.probe = world_probe, .transfer = world_transfer, .cancel = world_cancel,
+	.probe = world_probe, .transfer = world_transfer, .waits = world_waits, .cancel = world_cancel,
 	.published = world_published,
 };
 
@@ -261,6 +269,8 @@ static void act(const char *step)
 		refresh_notified(world.refresh, &(struct sockaddr_storage[]) { host(a, 4711) }[0], true, b);
 	} else if (sscanf(step, "notify %u", &a) == 1) {
 		refresh_notified(world.refresh, &(struct sockaddr_storage[]) { host(a, 4711) }[0], false, 0);
+	} else if (strcmp(step, "queue") == 0 || strcmp(step, "begin") == 0) {
+		world.waits = step[0] == 'q';
 	} else if (strcmp(step, "check") == 0) {
 		refresh_command(world.refresh, REFRESH_CHECK);
 	} else if (strcmp(step, "retransfer") == 0) {
@@ -428,6 +438,15 @@ static const struct {
 	{ "NOTIFY from the last", 't', false, {
 		SERVING_5, { "notify 3 serial 6", "probe! 3|5|604800" }, { "fail timeout", "probe! 1|5|604800" },
 		{ "fail timeout", "probe! 2|5|604800" }, { "fail timeout", "idle 900|5|604800" } } },
+	{ "NOTIFY goes ahead of a scheduled transfer that waits", 'a', false, {
+		{ "queue", "transfer 1|none|-" }, { "notify 2", "transfer! 2|none|-" },
+		{ "notify 1", "transfer! 2|none|-" }, { "got 5", "probe! 1|5|604800" }, { "same 5", "probe! 2|5|604800" },
+		{ "same 5", "idle 3600|5|604800" }, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "check", "probe! 1|5|601200" }, { "newer 6", "transfer! 1|5|601200" }, { "check", "transfer! 1|5|601200" },
+		{ "got 6", "probe! 1|6|604800" } } },
+	{ "NOTIFY does not stop a transfer that has begun", 'a', false, {
+		{ "queue", "transfer 1|none|-" }, { "begin", "transfer 1|none|-" }, { "notify 2", "transfer 1|none|-" },
+		{ "got 5", "probe! 2|5|604800" } } },
 	{ "NOTIFY from elsewhere", 'a', false, { SERVING_5, { "notify 9", "probe! 1|5|604800" } } },
 	{ "NOTIFY with the serial that serves", 'a', false, { SERVING_5, { "notify 1 serial 5", "idle 3600|5|604800" } } },
 	{ "NOTIFY with the serial of an expired zone", 'o', false, {
@@ -719,6 +738,7 @@ START_TEST(test_random)
 	for (unsigned i = 0; i < steps; i++) {
 		world.log[0] = '\0';
 		world.high = random() & 1;
+		world.waits = random() & 1;
 		char step[64];
 		bool may_go_back = world.zone->current == NULL;
 		uint32_t before = may_go_back ? 0 : world.zone->current->soa.serial;

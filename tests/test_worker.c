@@ -880,6 +880,35 @@ static stanza_t *impatient(unsigned port)
 }
 
 /*! A primary that did not answer is left alone, but not by who is in a hurry. */
+/*! NOTIFY and commands go ahead of scheduled transfers that still wait. */
+START_TEST(test_promoted)
+{
+	enum { ZONES = 12 };
+	primary_server_t server;
+	server_start(&server, STALL);
+	zone_t *zones[ZONES];
+	char name[32];
+	for (unsigned i = 0; i < ZONES; i++) {
+		snprintf(name, sizeof(name), "z%u.example", i);
+		zones[i] = zone_begin(name, STANZA(server.port));
+	}
+	AWAIT(log_count("started") == options.transfer_limit_remote);
+	notify(zones[ZONES - 1]);
+	ck_assert_int_eq(command(zones[ZONES - 2], REFRESH_CHECK), 0);
+	server_set(&server, ANSWER, 1);
+	AWAIT(log_count("serial none -> 1") == ZONES);
+
+	const char *notified = strstr(log_text, "[z11.example.] AXFR, incoming");
+	const char *commanded = strstr(log_text, "[z10.example.] AXFR, incoming");
+	const char *scheduled = strstr(log_text, "[z8.example.] AXFR, incoming");
+	ck_assert(notified < scheduled && commanded < scheduled);
+	for (unsigned i = 0; i < ZONES; i++) {
+		zone_end(zones[i]);
+	}
+	server_stop(&server);
+}
+END_TEST
+
 START_TEST(test_pause)
 {
 	primary_server_t server;
@@ -1173,6 +1202,7 @@ int main(void)
 	tcase_add_test(tcase, test_notify_out);
 	tcase_add_test(tcase, test_limits);
 	tcase_add_test(tcase, test_silent);
+	tcase_add_test(tcase, test_promoted);
 	tcase_add_test(tcase, test_pause);
 	if (support_is_full()) {
 		tcase_add_loop_test(tcase, test_silent_datagrams, 0, 2);

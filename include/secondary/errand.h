@@ -64,6 +64,9 @@ void errands_start(errands_t *errands);
 void errand_ask(errands_t *errands, errand_t *errand, refresh_t *refresh, errand_kind_t kind, const primary_t *primary,
                 bool urgent);
 
+/*! \brief Is something asked that has not begun yet? */
+bool errand_waits(const errand_t *errand);
+
 /*! \brief Gives up what is asked; nothing comes back for it. */
 void errand_cancel(errand_t *errand);
 

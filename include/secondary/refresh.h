@@ -83,6 +83,8 @@ typedef struct {
 	void (*probe)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
 	/*! Transfer (then refresh_transferred()); may queue. */
 	void (*transfer)(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent);
+	/*! Has what was asked for not begun yet? Then something urgent may be asked for in its place. */
+	bool (*waits)(void *ctx, const refresh_t *refresh);
 	/*! Forget what was asked for; nothing comes back for it. */
 	void (*cancel)(void *ctx, refresh_t *refresh);
 	/*! A version serves: a new one, or again the one that had expired. Others may be told. */
@@ -153,8 +155,9 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
 void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason);
 
 /*!
- * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, or repeats
- *        the one under way afterwards. A NOTIFY with the serial that serves does nothing.
+ * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, in place of a
+ *        scheduled one that still probes or waits; any other one under way is repeated afterwards. A NOTIFY with the serial that
+ *        serves does nothing.
  */
 void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
 
