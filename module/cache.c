@@ -206,27 +206,27 @@ void cache_remove(cache_t *cache, cache_entry_t *entry)
 	unlink_entry(cache, entry, link);
 }
 
-/*! May it go? What was used, or what a zone wants, is passed over once. */
-static bool is_idle(cache_entry_t *entry)
+/*! May it go? What was used is passed over once, what a zone wants stays unless \a wanted is to go too. */
+static bool is_idle(cache_entry_t *entry, bool wanted)
 {
-	if (entry->lookup != NULL || entry->waiting) {
+	if (entry->lookup != NULL || entry->waiting || (entry->wanted > 0 && !wanted)) {
 		return false;
 	}
-	const bool used = __atomic_load_n(&entry->used, __ATOMIC_RELAXED) || entry->wanted > 0;
-	if (used && !entry->spared) {
+	if (__atomic_load_n(&entry->used, __ATOMIC_RELAXED) && !entry->spared) {
 		entry->spared = true;
 		return false;
 	}
 	return true;
 }
 
-/*! Moves the hand on until there is room, twice round at most; \a keep stays. */
+/*! Moves the hand on until there is room, twice round for what nobody wants, then for all; \a keep stays. */
 static void make_room(cache_t *cache, const cache_entry_t *keep)
 {
-	for (size_t i = 0; cache->memory > cache->memory_max && i < 2 * (cache->mask + 1); i++) {
+	const size_t rounds = 2 * (cache->mask + 1);
+	for (size_t i = 0; cache->memory > cache->memory_max && i < 2 * rounds; i++) {
 		cache_entry_t **link = &cache->chain[cache->hand];
 		while (*link != NULL) {
-			if (*link != keep && is_idle(*link)) {
+			if (*link != keep && is_idle(*link, i >= rounds)) {
 				unlink_entry(cache, *link, link);
 			} else {
 				link = &(*link)->next;
@@ -304,6 +304,7 @@ void cache_fail(cache_t *cache, cache_entry_t *entry, int failure, uint32_t now)
 		pause *= 2;
 	}
 	entry->failures++;
+	entry->failed = now;
 	__atomic_store_n(&entry->used, false, __ATOMIC_RELAXED);
 	settle(entry, failure, now + (pause < CACHE_FAILURE_MAX_S ? pause : CACHE_FAILURE_MAX_S));
 }

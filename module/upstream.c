@@ -33,6 +33,11 @@
 #define TICK_MS           250
 /*! What is not used, but wanted by a zone, is not asked for more often than this, whatever its TTL. */
 #define AHEAD_PAUSE_S     5
+/*! Silence this often in a row is a reason to see whether the upstream answers anything. */
+#define SILENCES_MAX      2
+/*! While a look-up is under way, what was known is given for so long after its TTL: as long as a look-up can take, so that a
+    name in use has no gap when it is refreshed. */
+#define GRACE_S           (UPSTREAM_TIMEOUT_MS / 1000)
 /*! EDE codes (RFC 8914). */
 #define EDE_NOT_READY     14
 #define EDE_UNREACHABLE   22
@@ -50,6 +55,13 @@ typedef struct {
 	struct timespec changed;
 } file_state_t;
 
+/*! A name and type to be asked for. */
+typedef struct {
+	uint16_t type;            /*!< 0: none. */
+	uint8_t len;
+	uint8_t name[WIRE_NAME_MAX];
+} probe_t;
+
 struct upstream {
 	upstream_t *next;
 	uint32_t id;              /*!< Never used again. */
@@ -65,11 +77,15 @@ struct upstream {
 	resolver_t *forwarder;    /*!< NULL: no server known. */
 	resolver_t *self;         /*!< NULL: not asked. */
 	unsigned under_way;
-	unsigned slow_failures;   /*!< In a row. */
-	bool unreachable;
-	uint16_t probe_type;      /*!< What failed last; 0: nothing. */
-	uint8_t probe_len;
-	uint8_t probe[WIRE_NAME_MAX];
+	bool renew;               /*!< The servers are to be read again. Atomic. */
+	bool renew_failed;        /*!< And were not to be had last time, which is in the log. */
+	unsigned silences;        /*!< Slow failures in a row. */
+	uint32_t silent_since;    /*!< Second of the first of them. */
+	bool verifying;           /*!< A look-up is under way that decides whether it is unreachable. */
+	bool unreachable;         /*!< Atomic. */
+	bool probed_answered;     /*!< The last probe was for what had an answer. */
+	probe_t answered;      /*!< What had an answer last; the root's SOA before the first. */
+	probe_t failed;        /*!< What failed last. */
 };
 
 /*! A zone with an upstream. */
@@ -97,6 +113,7 @@ typedef struct lookup {
 	uint64_t began_ms;
 	bool ahead;
 	bool of_self;             /*!< This server is asked. */
+	bool verifies;            /*!< Decides whether the upstream is unreachable. */
 	bool next_only;           /*!< The next alias is asked for, as nobody could resolve the whole. */
 } lookup_t;
 
@@ -172,14 +189,22 @@ static bool source_equal(const upstream_source_t *a, const upstream_source_t *b)
 
 static bool options_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
-	if (a->source_count != b->source_count || a->own_count != b->own_count || a->ttl_min != b->ttl_min ||
-	    a->ttl_max != b->ttl_max || a->stale != b->stale) {
+	if (a->source_count != b->source_count || a->ttl_min != b->ttl_min || a->ttl_max != b->ttl_max ||
+	    a->stale != b->stale) {
 		return false;
 	}
 	for (unsigned i = 0; i < a->source_count; i++) {
 		if (!source_equal(&a->source[i], &b->source[i])) {
 			return false;
 		}
+	}
+	return true;
+}
+
+static bool own_equal(const upstream_options_t *a, const upstream_options_t *b)
+{
+	if (a->own_count != b->own_count) {
+		return false;
 	}
 	for (unsigned i = 0; i < a->own_count; i++) {
 		if (!address_equal(&a->own[i], &b->own[i])) {
@@ -197,16 +222,26 @@ static in_port_t *port_of(struct sockaddr_storage *addr)
 	                                   : &((struct sockaddr_in *)addr)->sin_port;
 }
 
+/*! Does this server listen at \a addr? A reload may say so of another one, when an interface has got an address. */
+static bool is_own(const upstream_t *upstream, const struct sockaddr_storage *addr)
+{
+	bool found = false;
+	pthread_mutex_lock(&state.lock);
+	for (unsigned i = 0; i < upstream->options.own_count && !found; i++) {
+		found = address_equal(addr, &upstream->options.own[i]);
+	}
+	pthread_mutex_unlock(&state.lock);
+	return found;
+}
+
 static void server_add(const upstream_t *upstream, struct sockaddr_storage addr, struct sockaddr_storage *servers,
                        unsigned *server_count)
 {
 	if (*port_of(&addr) == 0) {
 		*port_of(&addr) = htons(53);
 	}
-	for (unsigned i = 0; i < upstream->options.own_count; i++) {
-		if (address_equal(&addr, &upstream->options.own[i])) {
-			return;
-		}
+	if (is_own(upstream, &addr)) {
+		return;
 	}
 	for (unsigned i = 0; i < *server_count; i++) {
 		if (address_equal(&addr, &servers[i])) {
@@ -281,12 +316,25 @@ static bool servers_equal(const upstream_t *upstream, const struct sockaddr_stor
 }
 
 static void restart_lookups(upstream_t *upstream);
-static void forget_failures(upstream_t *upstream);
+static void forget_failures(upstream_t *upstream, uint32_t since);
+
+/*! Means that were short, as open files, may come back: tried again each second, said once. */
+static void renew_later(upstream_t *upstream, int ret)
+{
+	__atomic_store_n(&upstream->renew, true, __ATOMIC_RELAXED);
+	if (!upstream->renew_failed) {
+		upstream->renew_failed = true;
+		zone_t *zone = zone_of(upstream);
+		report(zone, LOG_ERR, "upstream, failed to start the resolver (%s)", knot_strerror(ret));
+		zone_release(zone);
+	}
+}
 
 /*! Reads the list anew. One that is empty now, while there was one before, is taken for a file that is being written. */
 static void servers_update(upstream_t *upstream)
 {
 	struct sockaddr_storage servers[UPSTREAM_SERVERS_MAX];
+	__atomic_store_n(&upstream->renew, false, __ATOMIC_RELAXED);
 	const unsigned server_count = servers_read(upstream, servers);
 	if (server_count == 0 || servers_equal(upstream, servers, server_count)) {
 		return;
@@ -294,11 +342,10 @@ static void servers_update(upstream_t *upstream)
 	resolver_t *forwarder;
 	int ret = resolver_new_forwarder(&state.loop, servers, server_count, &forwarder);
 	if (ret != KNOT_EOK) {
-		zone_t *zone = zone_of(upstream);
-		report(zone, LOG_ERR, "upstream, failed to start the resolver (%s)", knot_strerror(ret));
-		zone_release(zone);
+		renew_later(upstream, ret);
 		return;
 	}
+	upstream->renew_failed = false;
 	resolver_t *old = upstream->forwarder;
 	upstream->forwarder = forwarder;
 	memcpy(upstream->server, servers, server_count * sizeof(servers[0]));
@@ -307,7 +354,7 @@ static void servers_update(upstream_t *upstream)
 		restart_lookups(upstream);
 		resolver_free(old);
 	}
-	forget_failures(upstream);
+	forget_failures(upstream, 0);
 }
 
 /*! An address that `self` can be asked at: a wildcard one listens on loopback too. */
@@ -324,13 +371,25 @@ static struct sockaddr_storage self_address(const struct sockaddr_storage *own)
 	return addr;
 }
 
+/*! Where `self` is asked; false: nowhere. */
+static bool own_first(const upstream_t *upstream, struct sockaddr_storage *ret_addr)
+{
+	pthread_mutex_lock(&state.lock);
+	const bool found = upstream->options.own_count > 0;
+	if (found) {
+		*ret_addr = self_address(&upstream->options.own[0]);
+	}
+	pthread_mutex_unlock(&state.lock);
+	return found;
+}
+
 /*! First work of the thread for an upstream. */
 static void upstream_begin(upstream_t *upstream)
 {
 	upstream->ready = true;
 	for (unsigned i = 0; i < upstream->options.source_count; i++) {
-		if (upstream->options.source[i].kind == UPSTREAM_SELF && upstream->options.own_count > 0 && upstream->self == NULL) {
-			const struct sockaddr_storage addr = self_address(&upstream->options.own[0]);
+		struct sockaddr_storage addr;
+		if (upstream->options.source[i].kind == UPSTREAM_SELF && upstream->self == NULL && own_first(upstream, &addr)) {
 			(void)resolver_new_self(&state.loop, &addr, &upstream->self);
 		}
 	}
@@ -377,11 +436,18 @@ static void log_reach(const upstream_t *upstream, int priority, const char *what
 	zone_release(zone);
 }
 
+/*! Whose failures are forgotten. */
+typedef struct {
+	const upstream_t *upstream;
+	uint32_t since;
+} forgiven_t;
+
 /*! What had failed may be asked for at once. */
 static void forget_pause(cache_entry_t *entry, void *ctx)
 {
-	const upstream_t *upstream = ctx;
-	if (entry->upstream != upstream->id || entry->failures == 0) {
+	const forgiven_t *forgiven = ctx;
+	if (entry->upstream != forgiven->upstream->id || entry->failures == 0 ||
+	    (int32_t)(entry->failed - forgiven->since) < 0) {
 		return;
 	}
 	entry->failures = 0;
@@ -393,37 +459,65 @@ static void forget_pause(cache_entry_t *entry, void *ctx)
 
 static void restart_ahead(const upstream_t *upstream);
 
-/*! What an upstream did not answer is asked for anew: those in use or wanted now, others when a query comes. */
-static void forget_failures(upstream_t *upstream)
+/*!
+ * What an upstream did not answer since that second is asked for anew: those in use or wanted now, others when a query comes.
+ * What had failed before has its own reasons, and goes on pausing.
+ */
+static void forget_failures(upstream_t *upstream, uint32_t since)
 {
-	cache_walk(state.cache, forget_pause, upstream);
+	forgiven_t forgiven = { .upstream = upstream, .since = since };
+	cache_walk(state.cache, forget_pause, &forgiven);
 	restart_ahead(upstream);
 }
 
-static void note_answer(upstream_t *upstream, uint32_t took_ms)
+static void probe_set(probe_t *probe, const cache_entry_t *entry)
+{
+	probe->type = entry->type;
+	probe->len = entry->name_len;
+	memcpy(probe->name, entry->name, entry->name_len);
+}
+
+static void note_answer(upstream_t *upstream, const cache_entry_t *entry, uint32_t took_ms)
 {
 	__atomic_store_n(&upstream->latency_ms, took_ms, __ATOMIC_RELAXED);
-	upstream->slow_failures = 0;
+	probe_set(&upstream->answered, entry);
+	upstream->silences = 0;
 	if (upstream->unreachable) {
-		upstream->unreachable = false;
+		__atomic_store_n(&upstream->unreachable, false, __ATOMIC_RELAXED);
 		log_reach(upstream, LOG_NOTICE, "answers again");
-		forget_failures(upstream);
+		forget_failures(upstream, upstream->silent_since);
 	}
 }
 
-static void note_failure(upstream_t *upstream, const cache_entry_t *entry, uint32_t took_ms)
+static void verify(upstream_t *upstream);
+
+/*! A name whose own servers are dead is slow too: the upstream is unreachable if what it answered last is not answered either. */
+static void note_silence(upstream_t *upstream, bool verifies)
 {
-	count(&state.counters.failures);
-	upstream->probe_type = entry->type;
-	upstream->probe_len = entry->name_len;
-	memcpy(upstream->probe, entry->name, entry->name_len);
-	if (took_ms < UPSTREAM_SLOW_MS) {
+	__atomic_store_n(&upstream->latency_ms, LATENCY_UNKNOWN, __ATOMIC_RELAXED);
+	if (upstream->silences++ == 0) {
+		upstream->silent_since = cache_now();
+	}
+	if (upstream->unreachable || upstream->silences < SILENCES_MAX) {
 		return;
 	}
-	__atomic_store_n(&upstream->latency_ms, LATENCY_UNKNOWN, __ATOMIC_RELAXED);
-	if (++upstream->slow_failures >= 2 && !upstream->unreachable) {
-		upstream->unreachable = true;
+	if (!verifies) {
+		verify(upstream);
+	} else if (upstream->silences > SILENCES_MAX) { /* not if something was answered meanwhile */
+		__atomic_store_n(&upstream->unreachable, true, __ATOMIC_RELAXED);
 		log_reach(upstream, LOG_WARNING, "does not answer");
+	}
+}
+
+/*! A failure that comes at once, as SERVFAIL, shows that somebody is there. */
+static void note_failure(upstream_t *upstream, const cache_entry_t *entry, bool verifies, uint32_t took_ms)
+{
+	count(&state.counters.failures);
+	probe_set(&upstream->failed, entry);
+	if (took_ms >= UPSTREAM_SLOW_MS) {
+		note_silence(upstream, verifies);
+	} else if (verifies) {
+		upstream->silences = 0;
 	}
 }
 
@@ -446,6 +540,9 @@ static void lookup_unlink(lookup_t *lookup)
 	*(lookup->next != NULL ? &lookup->next->prev : &state.newest) = lookup->prev;
 	lookup->entry->lookup = NULL;
 	lookup->upstream->under_way--;
+	if (lookup->verifies) {
+		lookup->upstream->verifying = false;
+	}
 	state.ahead -= lookup->ahead;
 	free(lookup);
 }
@@ -519,14 +616,15 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 		ret = reply != NULL ? KNOT_EOK : KNOT_ENOMEM;
 	}
 
+	const bool verifies = lookup->verifies;
 	lookup_unlink(lookup);
 	if (ret == KNOT_EOK) {
-		note_answer(upstream, took_ms);
 		entry_succeed(upstream, entry, reply);
+		note_answer(upstream, entry, took_ms);
 	} else {
-		note_failure(upstream, entry, took_ms);
 		const bool network = wire == NULL || took_ms >= UPSTREAM_SLOW_MS || upstream->unreachable;
 		entry_fail(entry, network ? EDE_NETWORK : EDE_UNREACHABLE);
+		note_failure(upstream, entry, verifies, took_ms);
 	}
 	wake_holders();
 }
@@ -652,6 +750,25 @@ static cache_entry_t *entry_get(const upstream_t *upstream, const uint8_t *name,
 {
 	cache_entry_t *entry = cache_find(state.cache, upstream->id, name, len, type);
 	return entry != NULL ? entry : cache_add(state.cache, upstream->id, name, len, type);
+}
+
+static cache_entry_t *probe_entry(const upstream_t *upstream, const probe_t *probe)
+{
+	return entry_get(upstream, probe->name, probe->len, probe->type);
+}
+
+/*! Has a look-up decide whether the upstream is unreachable; the name is another than those that have just failed. */
+static void verify(upstream_t *upstream)
+{
+	cache_entry_t *entry = upstream->verifying ? NULL : probe_entry(upstream, &upstream->answered);
+	if (entry == NULL) {
+		return;
+	}
+	look_up(upstream, entry, false);
+	lookup_t *lookup = entry->lookup;
+	if (lookup != NULL) {
+		lookup->verifies = upstream->verifying = true;
+	}
 }
 
 static upstream_t *find_upstream(uint32_t id)
@@ -788,6 +905,16 @@ static void busy_remove(follower_t *follower)
 	follower->busy = false;
 }
 
+/*! The entry of a target; one that had to go for lack of room is made again, wanted by this zone at least. */
+static cache_entry_t *wanted_get(const upstream_t *upstream, const uint8_t *name, uint8_t len, uint16_t type)
+{
+	cache_entry_t *entry = entry_get(upstream, name, len, type);
+	if (entry != NULL && entry->wanted == 0) {
+		entry->wanted = 1;
+	}
+	return entry;
+}
+
 /*! Asks for the next target of a zone, and has the next zone's turn come. */
 static void ask_next(follower_t *follower)
 {
@@ -802,7 +929,7 @@ static void ask_next(follower_t *follower)
 	const size_t next = targets_next(&follower->targets, follower->pos, &name, &len);
 	const uint32_t now = cache_now();
 	for (unsigned i = 0; i < 2; i++) {
-		cache_entry_t *entry = cache_find(state.cache, upstream->id, name, len, ahead_types[i]);
+		cache_entry_t *entry = wanted_get(upstream, name, len, ahead_types[i]);
 		const reply_t *reply = entry != NULL ? cache_reply(entry) : NULL;
 		const bool fresh = reply != NULL && cache_is_fresh(reply, now);
 		if (entry != NULL && !fresh && (int32_t)(now - entry->ask_at) >= 0) {
@@ -1012,9 +1139,15 @@ static void probe(upstream_t *upstream)
 	if (!upstream->ready) {
 		return;
 	}
-	files_watch(upstream);
-	if (upstream->unreachable && upstream->under_way == 0 && upstream->probe_type != 0) {
-		cache_entry_t *entry = entry_get(upstream, upstream->probe, upstream->probe_len, upstream->probe_type);
+	if (__atomic_load_n(&upstream->renew, __ATOMIC_RELAXED)) {
+		servers_update(upstream);
+	} else {
+		files_watch(upstream);
+	}
+	if (upstream->unreachable && upstream->under_way == 0) {
+		/* In turns: what was answered once may have no answer any more, and what failed may have none at all. */
+		upstream->probed_answered = !upstream->probed_answered || upstream->failed.type == 0;
+		cache_entry_t *entry = probe_entry(upstream, upstream->probed_answered ? &upstream->answered : &upstream->failed);
 		if (entry != NULL) {
 			look_up(upstream, entry, false);
 		}
@@ -1154,7 +1287,10 @@ static void thread_stop(void)
 	pthread_join(state.thread, NULL);
 	uv_loop_close(&state.loop);
 	pthread_cond_destroy(&state.answered);
-	state.waiting = NULL; /* The rest has gone with the followers and look-ups. */
+	/* Entries that waited for their turn are no look-ups yet; the rest has gone with its followers and upstreams. */
+	state.waiting = state.waiting_last = NULL;
+	assert(state.oldest == NULL && state.newest == NULL && state.ahead == 0);
+	assert(state.busy == NULL && state.dirty == NULL && state.first == NULL);
 	cache_free(state.cache);
 	state.cache = NULL;
 }
@@ -1173,13 +1309,29 @@ static upstream_t *upstream_new(upstream_options_t *options)
 	upstream->file = file;
 	upstream->options = *options;
 	upstream->latency_ms = LATENCY_UNKNOWN;
+	upstream->answered = (probe_t) { .type = KNOT_RRTYPE_SOA, .len = 1 };
 	upstream->refs = 1;
 	memset(options, 0, sizeof(*options));
 	return upstream;
 }
 
+/*! Lock. The server's addresses are no part of what makes an upstream, or what is known would be lost with each change. */
+static void take_own(upstream_t *upstream, upstream_options_t *options)
+{
+	if (own_equal(&upstream->options, options)) {
+		return;
+	}
+	struct sockaddr_storage *own = upstream->options.own;
+	const unsigned own_count = upstream->options.own_count;
+	upstream->options.own = options->own;
+	upstream->options.own_count = options->own_count;
+	options->own = own;
+	options->own_count = own_count;
+	__atomic_store_n(&upstream->renew, true, __ATOMIC_RELAXED);
+}
+
 /*! Lock. One that is equal and has holders, counted; or NULL. */
-static upstream_t *hold_equal(const upstream_options_t *options)
+static upstream_t *hold_equal(upstream_options_t *options)
 {
 	upstream_t *upstream = state.first;
 	while (upstream != NULL && (upstream->refs == 0 || !options_equal(&upstream->options, options))) {
@@ -1187,6 +1339,7 @@ static upstream_t *hold_equal(const upstream_options_t *options)
 	}
 	if (upstream != NULL) {
 		upstream->refs++;
+		take_own(upstream, options);
 	}
 	return upstream;
 }
@@ -1391,8 +1544,19 @@ static void ask(const upstream_t *upstream, cache_entry_t *entry, const uint8_t 
 	}
 }
 
+/*! May \a reply, whose TTL is over, stand in? While the upstream is well, it is asked; what is old is for when it fails. */
+static bool stands_in(const upstream_t *upstream, const cache_entry_t *entry, const reply_t *reply, uint32_t now)
+{
+	if ((int32_t)(reply->stale_until - now) <= 0) {
+		return false;
+	}
+	return __atomic_load_n(&entry->failure, __ATOMIC_RELAXED) != CACHE_NO_FAILURE ||
+	       __atomic_load_n(&upstream->unreachable, __ATOMIC_RELAXED) ||
+	       (__atomic_load_n(&entry->asked, __ATOMIC_RELAXED) && cache_age(reply, now) - reply->ttl < GRACE_S);
+}
+
 /*! What \a entry (NULL: none) says now. */
-static void view(cache_entry_t *entry, uint32_t now, upstream_view_t *ret)
+static void view(const upstream_t *upstream, cache_entry_t *entry, uint32_t now, upstream_view_t *ret)
 {
 	*ret = (upstream_view_t) { .ede = EDE_NOT_READY };
 	if (entry == NULL) {
@@ -1408,9 +1572,9 @@ static void view(cache_entry_t *entry, uint32_t now, upstream_view_t *ret)
 		return;
 	}
 	const bool is_fresh = cache_is_fresh(reply, now);
-	if (is_fresh || (int32_t)(reply->stale_until - now) > 0) {
+	if (is_fresh || stands_in(upstream, entry, reply, now)) {
 		ret->reply = reply;
-		ret->age = now - reply->received;
+		ret->age = cache_age(reply, now);
 		ret->is_stale = !is_fresh;
 	}
 }
@@ -1453,7 +1617,7 @@ static void hold_wait(upstream_t *upstream, const uint8_t *name, uint8_t len, ui
 	pthread_mutex_lock(&state.hold_lock);
 	while (ret == 0) {
 		cache_entry_t *entry = cache_find(state.cache, upstream->id, name, len, type);
-		view(entry, cache_now(), ret_view);
+		view(upstream, entry, cache_now(), ret_view);
 		if (ret_view->reply != NULL ||
 		    (entry != NULL && __atomic_load_n(&entry->failure, __ATOMIC_RELAXED) != CACHE_NO_FAILURE)) {
 			break;
@@ -1472,13 +1636,14 @@ void upstream_look_up(upstream_t *upstream, const uint8_t *name, uint8_t len, ui
 	assert(rcu_read_ongoing());
 	const uint32_t now = cache_now();
 	cache_entry_t *entry = cache_find(state.cache, upstream->id, name, len, type);
-	view(entry, now, ret_view);
+	view(upstream, entry, now, ret_view);
 	if (ret_view->reply != NULL && !ret_view->is_stale) {
 		count(&state.counters.hits);
 		return;
 	}
 
 	ask(upstream, entry, name, len, type, now);
+	view(upstream, entry, now, ret_view); /* what has been asked for may stand in */
 	if (ret_view->reply == NULL && ret_view->ede == EDE_NOT_READY && hold_begin(upstream, hold)) {
 		hold_wait(upstream, name, len, type, hold->ms, ret_view);
 		__atomic_sub_fetch(&state.holding[hold->protocol], 1, __ATOMIC_SEQ_CST);

@@ -79,6 +79,8 @@ START_TEST(test_fresh_stale_failed)
 	cache_succeed(cache, entry, reply_bare(REPLY_NODATA, 10), 100, now);
 	const reply_t *reply = cache_reply(entry);
 	ck_assert(cache_is_fresh(reply, now) && cache_is_fresh(reply, now + 9) && !cache_is_fresh(reply, now + 10));
+	ck_assert_msg(cache_is_fresh(reply, now - 1) && cache_age(reply, now - 1) == 0, "the clock was read a second before");
+	ck_assert_uint_eq(cache_age(reply, now + 3), 3);
 	ck_assert_uint_eq(reply->stale_until, now + 110);
 	ck_assert_int_eq(entry->failure, CACHE_NO_FAILURE);
 
@@ -94,6 +96,28 @@ START_TEST(test_fresh_stale_failed)
 	cache_succeed(cache, entry, reply_bare(REPLY_NODATA, 10), 100, now);
 	cache_fail(cache, entry, 22, now);
 	ck_assert(cache_take_question(entry, now + 5));
+	cache_free(cache);
+}
+END_TEST
+
+/*! What zones want stays while there is anything else; but they are bounded too. */
+START_TEST(test_wanted_go_last)
+{
+	const size_t max = 200000;
+	cache = cache_new(max);
+	for (unsigned number = 0; number < 100; number++) {
+		add(1, 1000000 + number, 1)->wanted = 1;
+	}
+	for (unsigned number = 0; number < 20000; number++) {
+		cache_touch(add(1, number, 1));
+	}
+	for (unsigned number = 0; number < 100; number++) {
+		ck_assert_ptr_nonnull(find(1, 1000000 + number, 1));
+	}
+	for (unsigned number = 100; number < 5000; number++) {
+		add(1, 1000000 + number, 1)->wanted = 1;
+		ck_assert_uint_le(cache_memory(cache), max);
+	}
 	cache_free(cache);
 }
 END_TEST
@@ -225,6 +249,7 @@ int main(void)
 	tcase_add_test(tcase, test_keys);
 	tcase_add_test(tcase, test_fresh_stale_failed);
 	tcase_add_test(tcase, test_bounded);
+	tcase_add_test(tcase, test_wanted_go_last);
 	tcase_add_test(tcase, test_due);
 	tcase_add_test(tcase, test_readers);
 	suite_add_tcase(suite, tcase);

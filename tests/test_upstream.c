@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,8 +32,11 @@ static bool is_below(const uint8_t *wire, size_t size, const char *apex)
 {
 	uint8_t name[WIRE_NAME_MAX], top[WIRE_NAME_MAX];
 	size_t len;
-	return wire_name_read(wire, size, KNOT_WIRE_HEADER_SIZE, name, &len) > 0 &&
-	       wire_name_within(name, len, top, support_name(apex, top));
+	if (wire_name_read(wire, size, KNOT_WIRE_HEADER_SIZE, name, &len) <= 0) {
+		return false;
+	}
+	wire_name_lower(name, len);
+	return wire_name_within(name, len, top, support_name(apex, top));
 }
 
 static void *serve(void *ctx)
@@ -50,7 +54,7 @@ static void *serve(void *ctx)
 		if (is_below(wire, size, "silent.")) {
 			continue;
 		}
-		ck_assert_msg(!knot_wire_get_rd(wire), "asked with RD=1");
+		ck_assert_msg(!knot_wire_get_rd(wire) || is_below(wire, size, "forwarded."), "asked with RD=1");
 		knot_wire_set_qr(wire);
 		knot_wire_set_arcount(wire, 0);
 		size_t end = size - KNOT_EDNS_MIN_SIZE;
@@ -90,18 +94,27 @@ static void teardown(void)
 	rcu_unregister_thread();
 }
 
-static upstream_t *attach(uint32_t ttl_max)
+static upstream_t *attach_at(uint32_t ttl_max, upstream_kind_t kind, uint16_t own_port)
 {
 	upstream_options_t options = {
 		.source = calloc(1, sizeof(upstream_source_t)), .source_count = 1, .own = calloc(1, sizeof(struct sockaddr_storage)),
 		.own_count = 1, .ttl_max = ttl_max, .stale = 100, .cache_size = 1 << 20,
 	};
-	options.source[0].kind = UPSTREAM_SELF;
+	options.source[0].kind = kind;
+	options.source[0].addr = server.addr;
 	options.own[0] = server.addr;
+	if (own_port != 0) {
+		((struct sockaddr_in *)&options.own[0])->sin_port = htons(own_port);
+	}
 	upstream_t *upstream = NULL;
 	ck_assert_int_eq(upstream_attach(&options, &upstream), KNOT_EOK);
 	ck_assert_ptr_null(options.source);
 	return upstream;
+}
+
+static upstream_t *attach(uint32_t ttl_max)
+{
+	return attach_at(ttl_max, UPSTREAM_SELF, 0);
 }
 
 /*! What a hook would see; a reply's kind, or -1 and the EDE code. */
@@ -179,6 +192,83 @@ START_TEST(test_hold)
 }
 END_TEST
 
+static zone_t *publish(const char *apex, const char *text, upstream_t *upstream)
+{
+	zone_t *zone;
+	uint8_t name[WIRE_NAME_MAX];
+	(void)support_name(apex, name);
+	ck_assert_int_eq(zone_attach(name, (struct instance *)&server, &zone), KNOT_EOK);
+	ck_assert_int_eq(upstream_zone_set(zone, upstream, 1000), KNOT_EOK);
+	zone_publish(zone, support_zone(apex, text), 0);
+	return zone;
+}
+
+static void withdraw(zone_t *zone)
+{
+	upstream_zone_gone(zone);
+	ck_assert(zone_detach(zone, (struct instance *)&server));
+	zone_publish(zone, NULL, 0);
+	zone_release(zone);
+}
+
+/*! What was to be asked for when the last holder went is not asked for by the next thread. */
+START_TEST(test_waiting_at_the_end)
+{
+	char text[4096] = "@ SOA ns admin 1 2 3 4 5\n@ NS ns\n";
+	for (unsigned i = 0; i < 2 * UPSTREAM_AHEAD_MAX; i++) {
+		sprintf(text + strlen(text), "n%u CNAME n%u.silent.\n", i, i);
+	}
+	upstream_t *upstream = attach(1);
+	zone_t *zone = publish("example.", text, upstream);
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	usleep(1500000); /* Its TTL is over, and the silent ones still have all turns. */
+	withdraw(zone);
+	upstream_release(upstream);
+
+	upstream = attach(1);
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	usleep(300000); /* Beyond the first tick. */
+	upstream_release(upstream);
+}
+END_TEST
+
+/*! The server's addresses are no part of an upstream, but the latest ones hold. */
+START_TEST(test_own_addresses)
+{
+	upstream_t *upstream = attach(1000);
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	upstream_t *same = attach_at(1000, UPSTREAM_SELF, 1);
+	ck_assert_ptr_eq(upstream, same);
+	upstream_release(upstream);
+	int ede;
+	ck_assert_int_eq(look_up(same, "www.found.", 0, &ede), REPLY_FOUND);
+	upstream_release(same);
+}
+END_TEST
+
+/*! Without open files there is no resolver; with them there is one again. */
+START_TEST(test_resolver_is_made_later)
+{
+	upstream_t *upstream = attach(1000); /* The thread runs. */
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	struct rlimit before, none;
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = before;
+	const int fd = dup(server.fd);
+	close(fd);
+	none.rlim_cur = fd + 4; /* Two pairs of libunbound's: it leaks memory where these are not to be had. */
+	setrlimit(RLIMIT_NOFILE, &none);
+	upstream_t *forwarder = attach_at(1000, UPSTREAM_ADDRESS, 1);
+	int ede;
+	usleep(100000);
+	ck_assert_int_eq(look_up(forwarder, "a.forwarded.", 0, &ede), -1);
+	setrlimit(RLIMIT_NOFILE, &before);
+	ck_assert_int_eq(await(forwarder, "a.forwarded."), REPLY_FOUND);
+	upstream_release(forwarder);
+	upstream_release(upstream);
+}
+END_TEST
+
 static bool stop;
 
 static void *hook(void *ctx)
@@ -244,6 +334,9 @@ int main(void)
 	tcase_add_test(tcase, test_looked_up_once);
 	tcase_add_test(tcase, test_shared);
 	tcase_add_test(tcase, test_hold);
+	tcase_add_test(tcase, test_waiting_at_the_end);
+	tcase_add_test(tcase, test_own_addresses);
+	tcase_add_test(tcase, test_resolver_is_made_later);
 	tcase_add_test(tcase, test_everything_at_once);
 	suite_add_tcase(suite, tcase);
 

@@ -15,8 +15,8 @@
  * thread that resizes. (A `cds_lfht` would serve as well; its several writers and its resizing are not needed, and
  * ThreadSanitizer sees through this one.) An entry and a reply are freed after a grace period.
  *
- * Memory is bounded: beyond the limit a hand goes round the table, and what was not used since it came by last goes. Entries
- * of look-ups under way stay. Time is in seconds of CLOCK_MONOTONIC_COARSE, which begins at boot and is read in some ns.
+ * Memory is bounded: beyond the limit a hand goes round the table, and what was not used since it came by last goes; what
+ * zones want goes when nothing else is left. Entries of look-ups under way stay. Time is in seconds of CLOCK_MONOTONIC_COARSE, which begins at boot and is read in some ns.
  *
  * Threads: cache_find() from any, with cache_reply(), cache_touch(), cache_take_question(); the rest is the writer's.
  */
@@ -48,6 +48,7 @@ typedef struct cache_entry {
 	uint32_t due;
 	unsigned wanted;                  /*!< Zones with an alias to it. */
 	unsigned failures;                /*!< In a row. */
+	uint32_t failed;                  /*!< Second of the last of them. */
 	void *lookup;                     /*!< Under way. */
 	struct cache_entry *next_waiting; /*!< For whoever keeps a list of entries to be asked for. */
 	bool waiting;                     /*!< In that list: stays, as one that is looked up. */
@@ -79,10 +80,17 @@ static inline const reply_t *cache_reply(const cache_entry_t *entry)
 	return rcu_dereference(((cache_entry_t *)entry)->reply);
 }
 
+/*! \brief Seconds since \a reply came; 0 for one that came after the caller has looked at the clock. */
+static inline uint32_t cache_age(const reply_t *reply, uint32_t now)
+{
+	const int32_t age = (int32_t)(now - reply->received);
+	return age > 0 ? age : 0;
+}
+
 /*! \brief Is \a reply within its TTL? */
 static inline bool cache_is_fresh(const reply_t *reply, uint32_t now)
 {
-	return now - reply->received < reply->ttl;
+	return cache_age(reply, now) < reply->ttl;
 }
 
 /*! \brief Notes that it was used. Thread: any. */

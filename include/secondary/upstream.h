@@ -17,9 +17,11 @@
  * Ahead of queries. After each publication the targets of the version (targets.h) are asked for, A and AAAA, UPSTREAM_AHEAD_MAX
  * at a time; and again before their TTL ends, as long as the zone has them. So is what queries use.
  *
- * Failing. A look-up ends after UPSTREAM_TIMEOUT_MS; its failure is remembered (cache.h). Two slow failures in a row without
- * an answer between, and the upstream counts as unreachable: then only UPSTREAM_PROBES_MAX look-ups are under way, all
- * others fail at once, and one is made each second until an answer comes. That ends all pauses of its failed entries.
+ * Failing. A look-up ends after UPSTREAM_TIMEOUT_MS; its failure is remembered (cache.h), and what was known before stands in
+ * for it beyond its TTL. After two slow failures in a row without an answer between, what was answered last is asked for again
+ * (before any answer, the root's SOA), as the names may be to blame, not the upstream. If that is silent too, the upstream counts as
+ * unreachable: then only UPSTREAM_PROBES_MAX look-ups are under way, all others fail at once, and one is made each second
+ * until an answer comes. That ends the pauses of the entries that failed since it fell silent.
  *
  * Files are looked at each second, and read when they have changed.
  *
@@ -63,7 +65,7 @@ typedef struct {
 	unsigned source_count;
 	uint32_t ttl_min, ttl_max; /*!< Bounds on TTLs, seconds. */
 	uint32_t stale;           /*!< Seconds after its TTL in which a reply may stand in for a failing upstream. */
-	struct sockaddr_storage *own; /*!< Where this server listens: never asked but as `self`. */
+	struct sockaddr_storage *own; /*!< Where this server listens: never asked but as `self`. Not compared: the latest holds. */
 	unsigned own_count;
 	size_t cache_size;        /*!< Of the process: the first upstream decides. */
 } upstream_options_t;
@@ -81,7 +83,7 @@ typedef struct {
 typedef struct {
 	const reply_t *reply;     /*!< Borrow; NULL: nothing. */
 	uint32_t age;             /*!< Seconds since it came. */
-	bool is_stale;
+	bool is_stale;            /*!< Beyond its TTL: the upstream fails, or is being asked. */
 	int ede;                  /*!< Without a reply: EDE code that says why. */
 } upstream_view_t;
 
