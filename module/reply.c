@@ -21,9 +21,14 @@
 #define BEGIN_MAX     (MESSAGE_REACH - INSIDE_MAX)
 /*! Octets before the RDATA: type, class, TTL, length. */
 #define FIXED_SIZE    10
+/*! Where the number of labels and the signer's name stand in a signature (RFC 4034, section 3.1). */
+#define SIG_LABELS    3
+#define SIG_SIGNER    18
 /*! A record takes 11 octets at least and has three names at most that may be pointers. */
 #define TTLS_MAX      (MESSAGE_MAX / 11 + 1)
 #define REFS_MAX      (2 * TTLS_MAX)
+/*! Zones of one chain that made a name of it from a wildcard; of further ones the proofs are left out. */
+#define SIGNERS_MAX   4
 
 /*! A record of the message. */
 typedef struct {
@@ -54,11 +59,12 @@ typedef struct {
 	bool dnssec;
 	bool full;                /*!< Something did not fit. */
 	size_t size;
-	unsigned ref_count, ttl_count, known_count;
+	unsigned ref_count, ttl_count, known_count, signer_count;
 	uint16_t answers, authorities;
 	uint16_t home;
 	uint32_t ttl;             /*!< Least so far. */
 	reply_kind_t kind;
+	uint16_t signer[SIGNERS_MAX]; /*!< Places of the names of zones whose wildcards made something that was written. */
 	known_t known[KNOWN_MAX];
 	reply_ref_t refs[REFS_MAX];
 	uint16_t ttls[TTLS_MAX];
@@ -312,6 +318,35 @@ static int write_record(digest_t *digest, const record_t *record, uint32_t ttl_m
 
 /* -- the way ---------------------------------------------------------------------------------------------------------- */
 
+/*! Does the signature \a sig, of \a owner, say that a wildcard made it (RFC 4035, section 5.3.4)? */
+static bool is_expanded(const digest_t *digest, const record_t *sig, const name_t *owner)
+{
+	unsigned labels = 0;
+	for (unsigned pos = 0; owner->octets[pos] != 0; pos += 1 + owner->octets[pos]) {
+		labels++;
+	}
+	const bool is_wildcard = owner->octets[0] == 1 && owner->octets[1] == '*';
+	return sig->rdlen > SIG_SIGNER && digest->wire[sig->rdata + SIG_LABELS] < labels - is_wildcard;
+}
+
+/*! Notes whose proof belongs to what \a sig covers: that there is nothing closer than the wildcard. */
+static void note_signer(digest_t *digest, const record_t *sig)
+{
+	writer_t *writer = &digest->writer;
+	name_t signer, known;
+	if (read_name(digest, sig->rdata + SIG_SIGNER, &signer) < 0) {
+		return;
+	}
+	for (unsigned i = 0; i < writer->signer_count; i++) {
+		if (read_name(digest, writer->signer[i], &known) > 0 && name_equal(&known, &signer)) {
+			return;
+		}
+	}
+	if (writer->signer_count < SIGNERS_MAX) {
+		writer->signer[writer->signer_count++] = sig->rdata + SIG_SIGNER;
+	}
+}
+
 /*!
  * \brief Writes the answer section's RRset of \a type at \a owner, and what signs it.
  *
@@ -334,6 +369,9 @@ static int write_rrset(digest_t *digest, const name_t *owner, uint16_t type, con
 			}
 			if (sigs == 0 && *ret_first == NULL) {
 				*ret_first = record;
+			}
+			if (sigs == 1 && is_expanded(digest, record, owner)) {
+				note_signer(digest, record);
 			}
 			int ret = write_record(digest, record, UINT32_MAX);
 			if (ret != KNOT_EOK) {
@@ -387,6 +425,37 @@ static int write_dname(digest_t *digest, const name_t *name, const name_t *targe
 	return KNOT_EOK;
 }
 
+/*! Is \a name in a zone whose wildcards made something that was written? */
+static bool is_of_signer(const digest_t *digest, const name_t *name)
+{
+	for (unsigned i = 0; i < digest->writer.signer_count; i++) {
+		name_t signer;
+		if (read_name(digest, digest->writer.signer[i], &signer) > 0 && name_is_within(name, &signer)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*! Writes the proofs that go with what wildcards made, but for those of the zone \a denier (NULL: none), which were written. */
+static int write_expansions(digest_t *digest, const name_t *denier)
+{
+	int ret = KNOT_EOK;
+	for (unsigned i = 0; i < digest->count && digest->writer.signer_count > 0 && ret == KNOT_EOK; i++) {
+		const record_t *record = &digest->record[i];
+		const uint16_t type = record->type == KNOT_RRTYPE_RRSIG ? record->covered : record->type;
+		name_t owner;
+		if (!record->authority || (type != KNOT_RRTYPE_NSEC && type != KNOT_RRTYPE_NSEC3) ||
+		    read_name(digest, record->owner, &owner) < 0 || (denier != NULL && name_is_within(&owner, denier))) {
+			continue;
+		}
+		if (is_of_signer(digest, &owner)) {
+			ret = write_record(digest, record, UINT32_MAX);
+		}
+	}
+	return ret;
+}
+
 /*! Writes what denies: the SOA of the zone that \a last is in, and that zone's proofs. */
 static int write_denial(digest_t *digest, const name_t *last)
 {
@@ -417,7 +486,7 @@ static int write_denial(digest_t *digest, const name_t *last)
 			ret = write_record(digest, record, ttl_max);
 		}
 	}
-	return ret;
+	return ret == KNOT_EOK ? write_expansions(digest, &apex) : ret;
 }
 
 /*! Nothing of a loop is kept: where it was entered depends on the name asked for, and no record of it helps anybody. */
@@ -474,7 +543,7 @@ static int walk(digest_t *digest)
 		int ret = write_rrset(digest, &name, digest->params->type, &found);
 		if (ret != KNOT_EOK || found != NULL) {
 			writer->kind = REPLY_FOUND;
-			return ret;
+			return ret == KNOT_EOK ? write_expansions(digest, NULL) : ret;
 		}
 		const record_t *cname = find_record(digest, &name, KNOT_RRTYPE_CNAME);
 		if (cname == NULL) {

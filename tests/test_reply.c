@@ -11,6 +11,8 @@
 #include "secondary/reply.h"
 
 #define SIG "5 2 300 20300101000000 20200101000000 1 "
+/*! As a wildcard just below a top-level domain has it. */
+#define WILD_SIG "5 1 300 20300101000000 20200101000000 1 "
 #define SOA "t. 300 SOA ns.t. admin.t. 1 2 3 4 60\n"
 
 /*! A reply to "www.t. A", and what is to stand in our answer behind the alias "a.example. CNAME www.t.". */
@@ -31,6 +33,17 @@ static const case_t cases[] = {
 	  "www.t. 300 CNAME web.t.\nweb.t. 300 A 192.0.2.1\n" },
 	{ "chain out of order", 0, "b.u. 50 A 192.0.2.1\na.t. 60 CNAME b.u.\nwww.t. 70 CNAME a.t.\n", "", KNOT_EOK, REPLY_FOUND, 50 },
 	{ "signed", 0, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\nwww.t. 300 RRSIG AAAA " SIG "t. AAAA\n", "",
+	  KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\n" },
+	{ "made by a wildcard", 0, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\n",
+	  "t. 300 NS ns.t.\nv.t. 200 NSEC x.t. A\nv.t. 200 RRSIG NSEC " SIG "t. AAAA\nv.u. 200 NSEC x.u. A\n", KNOT_EOK, REPLY_FOUND, 200,
+	  "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\n",
+	  "v.t. 200 NSEC x.t. A\nv.t. 200 RRSIG NSEC " SIG "t. AAAA\n" },
+	{ "an alias made by a wildcard to no name", 3, "www.t. 300 CNAME x.u.\nwww.t. 300 RRSIG CNAME " WILD_SIG "t. AAAA\n",
+	  "u. 60 SOA ns.u. admin.u. 1 2 3 4 60\nw.u. 60 NSEC y.u. A\nv.t. 200 NSEC x.t. A\n", KNOT_EOK, REPLY_NXDOMAIN, 60,
+	  "www.t. 300 CNAME x.u.\n", "u. 60 SOA ns.u. admin.u. 1 2 3 4 60\n",
+	  "www.t. 300 CNAME x.u.\nwww.t. 300 RRSIG CNAME " WILD_SIG "t. AAAA\n",
+	  "u. 60 SOA ns.u. admin.u. 1 2 3 4 60\nw.u. 60 NSEC y.u. A\nv.t. 200 NSEC x.t. A\n" },
+	{ "not made by a wildcard", 0, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\n", "v.t. 200 NSEC x.t. A\n",
 	  KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\n" },
 	{ "unrelated records", 0, "www.t. 300 A 192.0.2.1\nevil.t. 300 A 192.0.2.66\nwww.t. 300 TXT x\na.example. 300 A 192.0.2.66\n",
 	  "t. 300 NS ns.evil.\n", KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 A 192.0.2.1\n" },

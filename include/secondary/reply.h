@@ -7,7 +7,8 @@
  * A reply is followed as it was asked for: from the name asked, alias by alias, to the RRset of the type asked. What lies on
  * this way is accepted, with the signatures that cover it; a DNAME if the alias that follows is what it makes. Nothing else
  * of the answer section is, nothing of the additional section, and of the authority section only what denies: the SOA of a
- * zone that the last name is in, its signature and the NSEC or NSEC3 records of that zone. Where the way enters a zone of
+ * zone that the last name is in, its signature and the NSEC or NSEC3 records of that zone; and those of zones whose signatures
+ * say that a wildcard made what they cover. Where the way enters a zone of
  * ours it ends, as such names are answered from our own version alone.
  *
  * An accepted reply is kept as the octets that will be sent, twice where there are signatures (with and without), less what
