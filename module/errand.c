@@ -125,6 +125,16 @@ static int transfer_begin(errand_t *errand)
 
 /*! \name Those that fail without being tried */
 
+static void deliver_untried(refresh_t *refresh, const turn_t *turn)
+{
+	const char *reason = knot_strerror(turn->error);
+	if (turn->again_at > 0) {
+		refresh_left_alone(refresh, turn->again_at, reason);
+	} else {
+		deliver_failure(refresh, turn->kind, reason);
+	}
+}
+
 static void on_fail(uv_idle_t *idle)
 {
 	errands_t *errands = idle->data;
@@ -135,8 +145,9 @@ static void on_fail(uv_idle_t *idle)
 			break;
 		}
 		refresh_t *refresh = errand->refresh;
+		turn_t turn = errand->turn;
 		errand_clear(errand);
-		deliver_failure(refresh, errand->turn.kind, knot_strerror(errand->turn.error));
+		deliver_untried(refresh, &turn);
 	}
 	errands_start(errands);
 }
@@ -325,7 +336,8 @@ static void on_transfer_done(void *ctx, int ret)
 
 /*! \name From outside */
 
-void errands_init(errands_t *errands, uv_loop_t *loop, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS])
+void errands_init(errands_t *errands, uv_loop_t *loop, const uint64_t pause_ms[static TURNS_PAUSES],
+                  const turns_limit_t limits[static TURNS_KINDS])
 {
 	turns_init(&errands->turns, pause_ms, limits);
 	errands->loop = loop;

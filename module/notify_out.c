@@ -359,7 +359,8 @@ static void notice_renew(notice_t *notice, bool urgent)
 void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES])
 {
 	static const turns_limit_t limits[TURNS_KINDS] = { { NOTIFY_OUT_MAX, NOTIFY_OUT_REMOTE_MAX } };
-	turns_init(&out->turns, 0, limits);
+	static const uint64_t none[TURNS_PAUSES] = { 0 }; /* Each notice rests by itself. */
+	turns_init(&out->turns, none, limits);
 	out->loop = loop;
 	out->stopping = false;
 	memcpy(out->pause_ms, pause_ms, sizeof(out->pause_ms));

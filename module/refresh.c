@@ -28,6 +28,7 @@ typedef enum {
 	PAUSE_REFRESH,
 	PAUSE_RETRY,
 	PAUSE_BOOTSTRAP,        /*!< No version yet. */
+	PAUSE_LEFT_ALONE,       /*!< Nor was any primary asked: until one may be. */
 } pause_t;
 
 /*! One check: a walk over the primaries. */
@@ -39,6 +40,8 @@ typedef struct {
 	bool forced;            /*!< Transfer without asking for the SOA, whatever the serial. */
 	bool good;              /*!< Some primary has our version. */
 	bool missed;            /*!< Some primary has news that could not be had. */
+	bool tried;             /*!< Some primary was asked. */
+	uint64_t again_at;      /*!< When the first of those that were not may be; REFRESH_NEVER: there is none. */
 	uint64_t began;         /*!< With the present primary. */
 	uint32_t edns_expire;   /*!< What the present one said (RFC 7314). */
 	const char *reason;     /*!< Of the last failure: in the primary's result, or constant. */
@@ -121,6 +124,10 @@ static void schedule(refresh_t *refresh)
 	case PAUSE_BOOTSTRAP:
 		interval = clamped_ms(refresh->bootstrap / 1000, stanza->retry);
 		break;
+	case PAUSE_LEFT_ALONE:
+		/* All zones of the primary come back together: they find out with one question whether it lives (turns.h). */
+		refresh->next_check = refresh->check.again_at;
+		return;
 	}
 	if (interval < PAUSE_MIN_MS) {
 		interval = PAUSE_MIN_MS;
@@ -132,13 +139,17 @@ static void pause_begin(refresh_t *refresh, pause_t pause)
 {
 	refresh->pause = pause;
 	refresh->paused = now(refresh);
-	uint32_t below = pause != PAUSE_NONE ? pause_jitter(refresh) : 0;
+	uint32_t below = pause != PAUSE_NONE && pause != PAUSE_LEFT_ALONE ? pause_jitter(refresh) : 0;
 	refresh->jitter = below > 0 ? refresh->ops->random(refresh->ctx, below) : 0;
 	schedule(refresh);
 }
 
 static void pause_bootstrap(refresh_t *refresh)
 {
+	if (!refresh->check.tried) {
+		pause_begin(refresh, PAUSE_LEFT_ALONE);
+		return;
+	}
 	uint32_t next = refresh->bootstrap * 2;
 	if (next < REFRESH_BOOTSTRAP_MIN_MS) {
 		next = REFRESH_BOOTSTRAP_MIN_MS;
@@ -221,7 +232,9 @@ static void ask(refresh_t *refresh)
 
 static void check_begin(refresh_t *refresh, unsigned first, bool urgent, bool forced)
 {
-	refresh->check = (check_t) { .first = first, .older = NONE, .urgent = urgent, .forced = forced };
+	refresh->check = (check_t) {
+		.first = first, .older = NONE, .urgent = urgent, .forced = forced, .again_at = REFRESH_NEVER,
+	};
 	refresh->again.wanted = false;
 	ask(refresh);
 	arm(refresh);
@@ -238,7 +251,8 @@ static void check_cancel(refresh_t *refresh)
 /*! One line for the zone when no primary was of use. */
 static void report_failed(const refresh_t *refresh)
 {
-	uint64_t pause = refresh->next_check - refresh->paused;
+	uint64_t at_ms = refresh->next_check, from = refresh->paused;
+	uint64_t pause = at_ms > from ? at_ms - from : 0;
 	time_t at = refresh->ops->wall(refresh->ctx) + (int64_t)((pause + 999) / 1000);
 	struct tm local;
 	char text[64] = "";
@@ -397,6 +411,7 @@ static bool is_expired_answer(primary_answer_t answer, uint32_t expire)
 void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, uint32_t expire, const char *reason)
 {
 	assert(refresh->doing == REFRESH_PROBING);
+	refresh->check.tried = true;
 	if (is_expired_answer(answer, expire)) {
 		answer = PRIMARY_FAILED;
 		reason = EXPIRE_OVER;
@@ -469,6 +484,7 @@ static void reject(refresh_t *refresh, snapshot_t *snapshot)
 void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason)
 {
 	assert(refresh->doing == REFRESH_TRANSFERRING);
+	refresh->check.tried = true;
 	if (snapshot == NULL) {
 		refresh->check.missed = true;
 		result_failed(refresh, reason);
@@ -485,6 +501,18 @@ void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expi
 	} else {
 		reject(refresh, snapshot);
 	}
+}
+
+void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reason)
+{
+	assert(refresh->doing != REFRESH_IDLE);
+	check_t *check = &refresh->check;
+	if (again_ms < check->again_at) {
+		check->again_at = again_ms;
+	}
+	check->missed = check->missed || refresh->doing == REFRESH_TRANSFERRING;
+	result_failed(refresh, reason);
+	check_next(refresh);
 }
 
 /* What comes from outside. */
@@ -697,7 +725,7 @@ void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
 		.zone = refresh->zone,
 		.loaded = version != NULL,
 		.expired = refresh->expired,
-		.retrying = refresh->pause == PAUSE_RETRY || refresh->pause == PAUSE_BOOTSTRAP,
+		.retrying = refresh->pause != PAUSE_NONE && refresh->pause != PAUSE_REFRESH,
 		.now_ms = now(refresh),
 		.doing = refresh->doing,
 		.next_check_ms = refresh->doing == REFRESH_IDLE ? refresh->next_check : REFRESH_NEVER,

@@ -33,6 +33,7 @@ struct turns_remote {
 	lane_t lane[TURNS_KINDS][2];    /*!< Ordinary, urgent. */
 	bool proven;                    /*!< Has answered since it last failed to. */
 	bool paused;
+	unsigned pause;                 /*!< Why: TURNS_SILENT … */
 	uint64_t answered_at;
 	uint64_t paused_until;
 	int error;                      /*!< Why it is paused. */
@@ -105,17 +106,19 @@ static void remote_resume(turns_t *turns, remote_t *remote)
 {
 	if (remote->paused) {
 		remote->paused = false;
-		TAILQ_REMOVE(&turns->paused, remote, entry);
+		TAILQ_REMOVE(&turns->paused[remote->pause], remote, entry);
 	}
 }
 
 /*! Ends the pauses that are over by \a now. */
 static void remotes_resume(turns_t *turns, uint64_t now)
 {
-	remote_t *remote;
-	while ((remote = TAILQ_FIRST(&turns->paused)) != NULL && remote->paused_until <= now) {
-		remote_resume(turns, remote);
-		remote_put(turns, remote);
+	for (unsigned pause = 0; pause < TURNS_PAUSES; pause++) {
+		remote_t *remote;
+		while ((remote = TAILQ_FIRST(&turns->paused[pause])) != NULL && remote->paused_until <= now) {
+			remote_resume(turns, remote);
+			remote_put(turns, remote);
+		}
 	}
 }
 
@@ -168,6 +171,7 @@ static void fail(turns_t *turns, turn_t *turn, int error)
 {
 	turn->state = TURN_FAILING;
 	turn->error = error;
+	turn->again_at = 0;
 	TAILQ_INSERT_TAIL(&turns->failing, turn, entry);
 }
 
@@ -202,9 +206,10 @@ static void remote_pause(turns_t *turns, remote_t *remote, int error, uint64_t n
 	remote_resume(turns, remote);
 	remote->proven = false;
 	remote->paused = true;
-	remote->paused_until = now + turns->pause_ms;
+	remote->pause = error == KNOT_ECONNREFUSED ? TURNS_REFUSED : TURNS_SILENT;
+	remote->paused_until = now + turns->pause_ms[remote->pause];
 	remote->error = error;
-	TAILQ_INSERT_TAIL(&turns->paused, remote, entry);
+	TAILQ_INSERT_TAIL(&turns->paused[remote->pause], remote, entry);
 	for (unsigned kind = 0; kind < TURNS_KINDS; kind++) {
 		lane_fail(turns, &remote->lane[kind][false], error);
 		lane_fail(turns, &remote->lane[kind][true], error);
@@ -232,12 +237,14 @@ static void turn_leave_pool(turns_t *turns, turn_t *turn)
 	remote_update(turns, turn->remote);
 }
 
-void turns_init(turns_t *turns, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS])
+void turns_init(turns_t *turns, const uint64_t pause_ms[static TURNS_PAUSES], const turns_limit_t limits[static TURNS_KINDS])
 {
 	memset(turns, 0, sizeof(*turns));
-	turns->pause_ms = pause_ms;
-	TAILQ_INIT(&turns->paused);
 	TAILQ_INIT(&turns->failing);
+	for (unsigned pause = 0; pause < TURNS_PAUSES; pause++) {
+		turns->pause_ms[pause] = pause_ms[pause];
+		TAILQ_INIT(&turns->paused[pause]);
+	}
 	for (unsigned kind = 0; kind < TURNS_KINDS; kind++) {
 		turns->pool[kind].limit = limits[kind];
 		TAILQ_INIT(&turns->pool[kind].ready[false]);
@@ -265,6 +272,7 @@ void turns_ask(turns_t *turns, turn_t *turn, const struct sockaddr_storage *addr
 	turn->remote->turns++;
 	if (turn->remote->paused && !urgent) {
 		fail(turns, turn, turn->remote->error);
+		turn->again_at = turn->remote->paused_until;
 		return;
 	}
 

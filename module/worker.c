@@ -400,6 +400,10 @@ static int loop_init(void)
 static int worker_begin(const worker_options_t *options)
 {
 	static const uint32_t pauses_ms[] = NOTIFY_OUT_PAUSES_MS;
+	static const uint64_t left_alone_ms[TURNS_PAUSES] = {
+		[TURNS_SILENT] = WORKER_SILENT_PAUSE_MS,
+		[TURNS_REFUSED] = WORKER_REFUSED_PAUSE_MS,
+	};
 	const turns_limit_t limits[TURNS_KINDS] = {
 		[ERRAND_PROBE] = { WORKER_PROBES_MAX, PROBES_REMOTE_MAX },
 		[ERRAND_TRANSFER] = { options->transfer_limit, options->transfer_limit_remote },
@@ -411,7 +415,7 @@ static int worker_begin(const worker_options_t *options)
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
-	errands_init(&worker.errands, &worker.loop, WORKER_REMOTE_PAUSE_MS, limits);
+	errands_init(&worker.errands, &worker.loop, left_alone_ms, limits);
 	notify_out_init(&worker.notify, &worker.loop, pauses_ms);
 	ret = thread_create();
 	if (ret != KNOT_EOK) {

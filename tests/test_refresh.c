@@ -251,6 +251,10 @@ static void act(const char *step)
 		transferred(version(a, b, c, 604800), d, NULL);
 	} else if (sscanf(step, "got %u %u %u %u", &a, &b, &c, &d) >= 1) {
 		transferred(version(a, b, c, d), EXPIRE_NONE, NULL);
+	} else if (sscanf(step, "left alone %lf", &seconds) == 1) {
+		ck_assert_int_ne(world.doing, REFRESH_IDLE);
+		world.doing = REFRESH_IDLE;
+		refresh_left_alone(world.refresh, world.now + seconds * 1000 + 0.5, "connection refused");
 	} else if (strcmp(step, "broke") == 0) {
 		transferred(NULL, EXPIRE_NONE, "connection reset");
 	} else if (sscanf(step, "fail %15s", word) == 1) {
@@ -338,6 +342,22 @@ static const struct {
 		{ "broke", "idle 512|none|-" }, { "wait 512", "transfer 1|none|-" },
 		{ "broke", "idle 600|none|-" }, { "wait 600", "transfer 1|none|-" },
 		{ "broke", "idle 600|none|-" } } },
+	{ "bootstrap pauses do not grow while the primary is left alone", 'o', false, {
+		{ "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" },
+		{ "left alone 4", "idle 4|none|-" }, { "wait 4", "transfer 1|none|-" },
+		{ "left alone 0.25", "idle 0.25|none|-" }, { "stanza c", "idle 0.25|none|-" },
+		{ "stanza o", "idle 0.25|none|-" }, { "wait 0.25", "transfer 1|none|-" },
+		{ "broke", "idle 2|none|-" }, { "wait 2", "transfer 1|none|-" },
+		{ "left alone 1", "idle 1|none|-" }, { "notify 1", "transfer! 1|none|-" }, { "broke", "idle 4|none|-" } } },
+	{ "the first primary that may be asked again", 'a', true, {
+		{ "left alone 4", "transfer 2|none|-" }, { "left alone 3", "idle 3|none|-" }, { "wait 3", "transfer 1|none|-" },
+		{ "left alone 1", "transfer 2|none|-" }, { "left alone 5", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" },
+		{ "left alone 5", "transfer 2|none|-" }, { "broke", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" },
+		{ "broke", "transfer 2|none|-" }, { "left alone 1", "idle 2|none|-" } } },
+	{ "who was left alone comes back without jitter", 'j', true, { { "left alone 4", "idle 4|none|-" } } },
+	{ "left alone with a version", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "left alone 4", "idle 900|5|601200" },
+		{ "wait 900", "probe 1|5|600300" }, { "newer 6", "transfer 1|5|600300" }, { "left alone 4", "idle 900|5|600300" } } },
 	{ "bootstrap pauses obey the bounds on retry", 'c', false, {
 		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
 		{ "broke", "idle 5|none|-" }, { "wait 5", "transfer 1|none|-" },
@@ -770,6 +790,8 @@ START_TEST(test_random)
 			if (world.doing == REFRESH_IDLE) {
 				world.now = world.armed > world.now ? world.armed : world.now;
 				refresh_timer(world.refresh);
+			} else if (random() % 8 == 0) {
+				act("left alone 3");
 			} else if (world.doing == REFRESH_TRANSFERRING && random() % 2) {
 				act("broke");
 			} else if (world.doing == REFRESH_TRANSFERRING) {

@@ -16,7 +16,7 @@
 
 enum { SLOW, FAST };
 
-#define PAUSE 5000
+static const uint64_t pauses[TURNS_PAUSES] = { [TURNS_SILENT] = 5000, [TURNS_REFUSED] = 1000 };
 
 static turns_t turns;
 static turn_t turn[64];
@@ -74,7 +74,7 @@ static void end(unsigned i, int error)
 static void begin(unsigned slow, unsigned slow_remote, unsigned fast, unsigned fast_remote)
 {
 	const turns_limit_t limits[TURNS_KINDS] = { [SLOW] = { slow, slow_remote }, [FAST] = { fast, fast_remote } };
-	turns_init(&turns, PAUSE, limits);
+	turns_init(&turns, pauses, limits);
 	memset(turn, 0, sizeof(turn));
 	now = 1000000;
 }
@@ -164,6 +164,7 @@ END_TEST
 START_TEST(test_silence)
 {
 	static const int errors[] = { KNOT_ETIMEOUT, KNOT_ECONNREFUSED, KNOT_EHOSTUNREACH, KNOT_ENETUNREACH };
+	uint64_t pause = pauses[errors[_i] == KNOT_ECONNREFUSED ? TURNS_REFUSED : TURNS_SILENT];
 	begin(10, 10, 10, 10);
 	ask(0, 1, SLOW, false);
 	ask(1, 1, SLOW, false);
@@ -184,7 +185,9 @@ START_TEST(test_silence)
 	ck_assert_int_eq(next_failed(), 1);
 	ck_assert_int_eq(next_failed(), 4);
 	ck_assert_int_eq(turn[4].error, errors[_i]);
+	ck_assert_uint_eq(turn[4].again_at, 0); /* It has waited for what then failed. */
 	ck_assert_int_eq(next_failed(), 5);
+	ck_assert_uint_eq(turn[5].again_at, now + pause);
 	ck_assert_int_eq(next_failed(), -1);
 
 	/* Who is in a hurry asks nevertheless. Its word ends the pause, its silence begins another. */
@@ -192,7 +195,7 @@ START_TEST(test_silence)
 	ck_assert_int_eq(next(), 7);
 	now += 10;
 	end(7, errors[_i]);
-	now += PAUSE - 1;
+	now += pause - 1;
 	ask(8, 1, SLOW, false);
 	ck_assert_int_eq(next_failed(), 8);
 	now++;
@@ -204,6 +207,32 @@ START_TEST(test_silence)
 	answered(10);
 	ask(11, 1, SLOW, false);
 	ck_assert_int_eq(next(), 11);
+	finish();
+}
+END_TEST
+
+/*! Each remote's pause ends when it should, whatever others have. */
+START_TEST(test_pauses)
+{
+	begin(10, 10, 10, 10);
+	ask(0, 1, SLOW, false);
+	ask(1, 2, SLOW, false);
+	ck_assert_int_eq(next(), 0);
+	ck_assert_int_eq(next(), 1);
+	end(0, KNOT_ETIMEOUT);
+	end(1, KNOT_ECONNREFUSED);
+	now += pauses[TURNS_REFUSED];
+	ask(2, 1, SLOW, false);
+	ask(3, 2, SLOW, false);
+	ck_assert_int_eq(next(), 3);
+	ck_assert_int_eq(next_failed(), 2);
+	end(3, KNOT_ETIMEOUT);
+	now += pauses[TURNS_SILENT] - 1;
+	ask(4, 1, SLOW, false);
+	ask(5, 2, SLOW, false);
+	ck_assert_int_eq(next(), 4);
+	ck_assert_int_eq(next_failed(), 5);
+	ck_assert_uint_eq(turn[5].again_at, now + 1);
 	finish();
 }
 END_TEST
@@ -284,7 +313,7 @@ START_TEST(test_random)
 		case 6:
 			if (turn[i].state == TURN_RUNNING) {
 				running[turn[i].kind]--;
-				end(i, random() % 2 ? KNOT_EOK : KNOT_ETIMEOUT);
+				end(i, (const int[]) { KNOT_EOK, KNOT_EOK, KNOT_ETIMEOUT, KNOT_ECONNREFUSED }[random() % 4]);
 			}
 			break;
 		case 7:
@@ -330,6 +359,7 @@ int main(void)
 	tcase_add_test(tcase, test_pool);
 	tcase_add_test(tcase, test_order);
 	tcase_add_loop_test(tcase, test_silence, 0, 4);
+	tcase_add_test(tcase, test_pauses);
 	tcase_add_test(tcase, test_no_silence);
 	tcase_add_test(tcase, test_cancel);
 	tcase_add_test(tcase, test_random);

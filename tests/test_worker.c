@@ -909,6 +909,13 @@ START_TEST(test_promoted)
 }
 END_TEST
 
+static void visit_pause(refresh_t *refresh, void *ctx)
+{
+	refresh_status_t status;
+	refresh_status(refresh, &status);
+	*(uint64_t *)ctx = status.next_check_ms - status.now_ms;
+}
+
 START_TEST(test_pause)
 {
 	primary_server_t server;
@@ -918,6 +925,9 @@ START_TEST(test_pause)
 	zone_t *next = zone_begin("two.example", impatient(server.port));
 	AWAIT_LOG("[two.example.] refresh, failed (");
 	ck_assert_uint_eq(server.axfr, 1);
+	uint64_t pause;
+	ck_assert_int_eq(worker_call(next, visit_pause, &pause), 0);
+	ck_assert(pause > REFRESH_BOOTSTRAP_MIN_MS && pause <= WORKER_SILENT_PAUSE_MS);
 
 	server_set(&server, ANSWER, 1);
 	command(next, REFRESH_CHECK);

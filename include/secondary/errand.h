@@ -48,8 +48,9 @@ typedef struct {
 	transfer_status_t status;
 } errand_t;
 
-/*! \brief Begins. \param limits  By errand_kind_t. \param pause_ms  How long a silent primary is left alone. */
-void errands_init(errands_t *errands, uv_loop_t *loop, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS]);
+/*! \brief Begins. \param limits  By errand_kind_t. \param pause_ms  How long a primary is left alone, by its fault. */
+void errands_init(errands_t *errands, uv_loop_t *loop, const uint64_t pause_ms[static TURNS_PAUSES],
+                  const turns_limit_t limits[static TURNS_KINDS]);
 
 /*! \brief Starts nothing more, and closes the handle: the loop must run on. Machines are freed, or about to be. */
 void errands_stop(errands_t *errands);

@@ -16,8 +16,9 @@
  * A check succeeds when some primary gives an authoritative SOA that is not older than ours, or a transfer is published; it
  * renews REFRESH and EXPIRE. All primaries are asked until one has news, so that a newer serial on a later primary is not missed
  * while the first is behind; news that could not be transferred are fetched after RETRY. A failed check is repeated after
- * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY). Jitter is added
- * to scheduled checks only, never to NOTIFY or commands; scheduled checks are a second apart at least, whatever the SOA says.
+ * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY), and if all
+ * primaries were left alone for what they did to other zones, as soon as one may be asked. Jitter is added to scheduled checks
+ * only, never to NOTIFY or commands; scheduled checks that ask anybody are a second apart at least, whatever the SOA says.
  *
  * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
  * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
@@ -153,6 +154,14 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
  * \param expire    With a snapshot: as with refresh_probed(); EXPIRE_NONE: what was said there.
  */
 void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason);
+
+/*!
+ * \brief In place of either: the primary was not asked, it is left alone until \a again_ms for what it did to other zones.
+ *
+ * A zone without a version asks again then: what was not tried has not failed, and does not make its pauses grow.
+ * \param reason  As with refresh_probed().
+ */
+void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reason);
 
 /*!
  * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, in place of a

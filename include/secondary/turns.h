@@ -12,8 +12,9 @@
  * A lane has the turns of one kind and urgency that wait for one remote. Of each kind so many run at once, and so many of
  * them with one remote; when a place is free, urgent lanes go first, and then each remote has its turn. A remote that has
  * not answered yet, or failed to, is asked by one turn at a time until it answers; and one that was silent is left alone for
- * a while: what waits for it fails with it, what is asked of it meanwhile fails at once, unless urgent. So a dead remote
- * holds one place of each pool, and no zone waits for another zone's remote.
+ * a while: what waits for it fails with it, what is asked of it meanwhile fails at once, unless urgent, and is told until when.
+ * So a dead remote holds one place of each pool, and no zone waits for another zone's remote. One that refuses connections
+ * costs next to nothing, and perhaps has just not started yet: it has a pause of its own.
  *
  * Turns that fail are handed out like others, so that who asks never hears of it before the asking has returned.
  *
@@ -28,6 +29,13 @@
 
 /*! Kinds of questions, each with a pool of its own. */
 #define TURNS_KINDS 2
+
+/*! Why a remote is left alone. */
+enum {
+	TURNS_SILENT,            /*!< No answer, or no way there. */
+	TURNS_REFUSED,           /*!< Nobody listens there. */
+	TURNS_PAUSES,
+};
 
 typedef enum {
 	TURN_NONE,               /*!< Nothing is asked; the zero state. */
@@ -44,6 +52,7 @@ typedef struct turn {
 	unsigned kind;
 	bool urgent;
 	int error;               /*!< TURN_FAILING. */
+	uint64_t again_at;       /*!< TURN_FAILING because its remote is left alone: until then. Else 0. */
 	uint64_t began;          /*!< TURN_RUNNING: when. */
 } turn_t;
 
@@ -57,9 +66,9 @@ typedef struct {
 } turns_limit_t;
 
 typedef struct {
-	uint64_t pause_ms;       /*!< How long a silent remote is left alone. */
+	uint64_t pause_ms[TURNS_PAUSES]; /*!< How long a remote is left alone. */
 	void *remotes;           /*!< By address: tsearch(3). */
-	struct turns_remotes paused; /*!< Oldest first. */
+	struct turns_remotes paused[TURNS_PAUSES]; /*!< Oldest first. */
 	struct turn_list failing;
 	struct {
 		turns_limit_t limit;
@@ -69,7 +78,7 @@ typedef struct {
 } turns_t;
 
 /*! \brief Begins with empty queues. Kinds without limit are not asked for. */
-void turns_init(turns_t *turns, uint64_t pause_ms, const turns_limit_t limits[static TURNS_KINDS]);
+void turns_init(turns_t *turns, const uint64_t pause_ms[static TURNS_PAUSES], const turns_limit_t limits[static TURNS_KINDS]);
 
 /*! \brief Forgets the remotes that were left alone. No turn is waiting, running or failing. */
 void turns_clear(turns_t *turns);
@@ -80,7 +89,7 @@ void turns_ask(turns_t *turns, turn_t *turn, const struct sockaddr_storage *addr
 /*! \brief The next turn that may run, running now; NULL: none, or no place. Borrow. */
 turn_t *turns_next(turns_t *turns, uint64_t now);
 
-/*! \brief The next turn that failed without being tried, TURN_NONE with its error now; NULL: none. Borrow. */
+/*! \brief The next turn that failed without being tried, TURN_NONE with its error and again_at now; NULL: none. Borrow. */
 turn_t *turns_next_failed(turns_t *turns);
 
 /*! \brief Is there such a one? */

@@ -9,7 +9,7 @@
  *
  * Fairness. At most `transfer-limit` transfers run, `transfer-limit-remote` of them with one address, and WORKER_PROBES_MAX
  * probes; further ones wait for their turn (turns.h), urgent ones (NOTIFY, commands) less long. A primary that does not answer
- * is left alone for WORKER_REMOTE_PAUSE_MS by all its zones, and holds up nothing but itself.
+ * is left alone for a while by all its zones, and holds up nothing but itself.
  *
  * Memory. A zone has one agent from worker_zone_set() on, half a kilobyte: timer, letter and question under way are parts of
  * it, so that telling the worker allocates nothing and cannot fail.
@@ -22,8 +22,10 @@
 
 /*! Probes under way at once: each has a socket; 100,000 zones that fall due together wait here, not in the kernel. */
 #define WORKER_PROBES_MAX       256
-/*! A primary that timed out or refused connections is not asked again for so long: its zones' checks fail at once. */
-#define WORKER_REMOTE_PAUSE_MS  5000
+/*! A primary that timed out is not asked again for so long: its zones' checks fail at once. */
+#define WORKER_SILENT_PAUSE_MS  5000
+/*! Nor is one that refused connections, which costs it and us a packet each: so much later one that has just started is found. */
+#define WORKER_REFUSED_PAUSE_MS 1000
 
 typedef struct {
 	unsigned transfer_limit;          /*!< Transfers at once. */
