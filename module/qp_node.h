@@ -5,7 +5,7 @@
  * \brief The bits of a trie's nodes and of its keys; shared by qp.c and qp_txn.c and known to nobody else.
  *
  *     branch   1 | bitmap of 47 symbols | 16 bits offset of the symbol that decides    ref: vector of twigs
- *     leaf     0 | 15 bits unused | 16 bits tag | 8 bits labels | 24 bits unused       ref: object
+ *     leaf     0 | 7 bits unused | 8 bits note | 16 bits tag | 8 bits labels | 24 bits note    ref: object
  *     none     all zero
  *
  * Twigs stand in the vector in ascending order of their symbols, so a symbol's twig is found by counting the bits below
@@ -24,6 +24,9 @@
 #define NODE_OFFSET_SHIFT 48
 #define NODE_TAG_SHIFT    16
 #define NODE_LABELS_SHIFT 32
+/*! The lower eight bits of a note are in word 0, from here on; the others stand in word 1 where they stand in the note. */
+#define NODE_NOTE_SHIFT   8
+#define NODE_NOTE_LOW     ((uint32_t)0xFF)
 
 /*!
  * \brief Symbols of each octet: the first in the lower eight bits, the second, if it takes two, above.
@@ -90,10 +93,19 @@ static inline qp_node_t node_make_leaf(arena_ref_t ref, uint16_t tag, uint8_t la
 	return node_make((uint64_t)tag << NODE_TAG_SHIFT | (uint64_t)labels << NODE_LABELS_SHIFT, ref);
 }
 
+/*! \brief Replaces the note of \a leaf. */
+static inline void node_set_note(qp_node_t *leaf, uint32_t note)
+{
+	const uint32_t low = NODE_NOTE_LOW << NODE_NOTE_SHIFT;
+	leaf->word[0] = (leaf->word[0] & ~low) | (note & NODE_NOTE_LOW) << NODE_NOTE_SHIFT;
+	leaf->word[1] = (leaf->word[1] & NODE_NOTE_LOW) | (note & ~NODE_NOTE_LOW);
+}
+
 static inline qp_leaf_t node_leaf(const qp_node_t *leaf)
 {
 	return (qp_leaf_t){
 		.ref = leaf->ref,
+		.note = (leaf->word[1] & ~NODE_NOTE_LOW) | (leaf->word[0] >> NODE_NOTE_SHIFT & NODE_NOTE_LOW),
 		.tag = leaf->word[0] >> NODE_TAG_SHIFT,
 		.labels = leaf->word[1] >> (NODE_LABELS_SHIFT - 32),
 	};

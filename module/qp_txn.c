@@ -240,6 +240,20 @@ int qp_txn_put(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, qp_leaf_t *ret_old)
 	return ret;
 }
 
+void qp_txn_note(qp_txn_t *txn, const qp_iter_t *iter, uint32_t note)
+{
+	assert(iter->qp == &txn->qp && iter->depth > 0);
+	qp_node_t *leaf = &txn->qp.root;
+	if (iter->depth > 1) {
+		const qp_node_t *parent = iter->node[iter->depth - 2];
+		qp_node_t *twigs = branch_twigs(txn->qp.base, parent);
+		assert(arena_is_mutable(txn->arena, parent->ref));
+		leaf = twigs + (iter->node[iter->depth - 1] - twigs);
+	}
+	assert(!node_is_branch(leaf) && !node_is_none(leaf));
+	node_set_note(leaf, note);
+}
+
 /*! \brief The offset of the branch from which the leaf of \a key hangs; the root is a branch. */
 static unsigned parent_offset(const qp_txn_t *txn, const qp_key_t *key)
 {

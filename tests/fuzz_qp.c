@@ -170,7 +170,8 @@ static bool same_leaf(qp_leaf_t leaf, const entry_t *entry)
 	if (entry == NULL) {
 		return leaf.ref == 0;
 	}
-	return leaf.ref == entry->leaf.ref && leaf.tag == entry->leaf.tag && leaf.labels == entry->leaf.labels;
+	return leaf.ref == entry->leaf.ref && leaf.tag == entry->leaf.tag && leaf.note == entry->leaf.note &&
+	       leaf.labels == entry->leaf.labels;
 }
 
 static void check_find(const version_t *version, const qp_t *qp, const name_t *name)
@@ -384,6 +385,20 @@ static int drop_object(state_t *state, const entry_t *entry)
 	return scrap_add(&state->version[state->versions - 1]->scrap, entry->leaf.ref, entry->size);
 }
 
+/*! \brief Sets the note of a name that has just been put: all of its bits, on average. */
+static void note_name(state_t *state, const name_t *name, entry_t *entry)
+{
+	qp_key_t key;
+	qp_iter_t iter;
+	name_key(name, &key);
+	REQUIRE(same_leaf(qp_seek(&state->txn.qp, &key, &iter), entry));
+	if (state->entry_count % 3 == 0) {
+		entry->leaf.note = state->entry_count * 2654435761u;
+		qp_txn_note(&state->txn, &iter, entry->leaf.note);
+		REQUIRE(same_leaf(qp_get(&state->txn.qp, &key), entry));
+	}
+}
+
 static int put_name(state_t *state, const name_t *name)
 {
 	version_t *draft = state->draft;
@@ -398,6 +413,7 @@ static int put_name(state_t *state, const name_t *name)
 	}
 	entry->name = *name;
 	entry->leaf.tag = (uint16_t)(state->entry_count * 257 + 1);
+	entry->leaf.note = 0;
 	entry->leaf.labels = (uint8_t)name_labels(name);
 	entry->size = 1 + name->len + next_octet(state) % 64;
 	int ret = arena_alloc(state->arena, entry->size, &entry->leaf.ref);
@@ -420,6 +436,7 @@ static int put_name(state_t *state, const name_t *name)
 		draft->count++;
 	}
 	draft->entry[place] = entry;
+	note_name(state, name, entry);
 	return exists ? drop_object(state, replaced) : KNOT_EOK;
 }
 

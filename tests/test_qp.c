@@ -314,6 +314,76 @@ START_TEST(change_copies_only_its_path)
 }
 END_TEST
 
+/* Sets the notes of all leaves in the transaction: each its own. */
+static uint32_t note_of(qp_leaf_t leaf)
+{
+	static const uint32_t edges[] = { 0, 1, 0xFF, 0x100, 0x80000000, 0xFFFFFFFF };
+	return leaf.tag < 6 ? edges[leaf.tag] : leaf.tag * 2654435761u;
+}
+
+static void note_all(void)
+{
+	qp_iter_t iter;
+	qp_begin(&txn.qp, &iter);
+	for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0; leaf = qp_next(&iter)) {
+		qp_txn_note(&txn, &iter, 0x5A5A5A5A); /* and again: old bits go */
+		qp_txn_note(&txn, &iter, note_of(leaf));
+	}
+}
+
+/* Notes stay with their leaves when vectors are copied, and go when a leaf is put again; tag and labels do not mind. */
+START_TEST(notes_stay)
+{
+	char text[24];
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(text, sizeof(text), "host%05u%s", i * 7919 % 100000, i % 2 ? ".a.b" : "");
+		put(text, (uint16_t)i);
+	}
+	note_all();
+	commit();
+
+	qp_t old = qp;
+	qp_txn_begin(&txn, arena, &old, &scrap);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(text, sizeof(text), "host%05u%s", i * 7919 % 100000, i % 2 ? ".a.b" : "");
+		put(text, 5000);
+		snprintf(text, sizeof(text), "new%u", i);
+		put(text, 5000);
+	}
+	for (unsigned i = 100; i < 200; i++) {
+		snprintf(text, sizeof(text), "host%05u%s", i * 7919 % 100000, i % 2 ? ".a.b" : "");
+		qp_key_t key = key_of(text);
+		ck_assert_int_eq(qp_txn_del(&txn, &key, NULL), KNOT_EOK);
+	}
+	commit();
+
+	const struct { const qp_t *qp; unsigned noted; } versions[] = { { &old, 2000 }, { &qp, 1800 } };
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned noted = 0;
+		qp_iter_t iter;
+		qp_begin(versions[i].qp, &iter);
+		for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0; leaf = qp_next(&iter)) {
+			ck_assert_uint_eq(leaf.note, leaf.tag == 5000 ? 0 : note_of(leaf));
+			noted += leaf.tag != 5000;
+		}
+		ck_assert_uint_eq(noted, versions[i].noted);
+	}
+}
+END_TEST
+
+/* The root may be a leaf. */
+START_TEST(note_of_the_only_leaf)
+{
+	put("a", 3);
+	note_all();
+	commit();
+	qp_key_t key = key_of("a");
+	ck_assert_uint_eq(qp_get(&qp, &key).note, 0x100);
+	ck_assert_uint_eq(qp_get(&qp, &key).tag, 3);
+	ck_assert_uint_eq(qp_get(&qp, &key).labels, 1);
+}
+END_TEST
+
 START_TEST(put_and_delete_leave_nothing)
 {
 	static const char *const names[] = { "", "a", "b.a", "c.b.a", "\\000", "zz" };
@@ -393,6 +463,8 @@ int main(void)
 	tcase_add_test(given, empty_trie_answers);
 	tcase_add_test(given, deepest_name_has_all_ancestors);
 	tcase_add_test(given, change_copies_only_its_path);
+	tcase_add_test(given, notes_stay);
+	tcase_add_test(given, note_of_the_only_leaf);
 	tcase_add_test(given, put_and_delete_leave_nothing);
 	tcase_add_test(given, scrap_reports_lack_of_memory);
 	suite_add_tcase(suite, given);

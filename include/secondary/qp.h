@@ -11,8 +11,9 @@
  * relative to its apex: the apex itself has the empty key.
  *
  * Nodes are 12 octets. A branch has a bitmap of the symbols that occur at its offset and refers to the vector of its
- * twigs; a leaf refers to its object and has 16 bits for the owner of the trie, so that a look-up sees a zone cut on its
- * way without touching the object. By convention an object begins with its relative owner name:
+ * twigs; a leaf refers to its object and has 16 bits (its tag) for the owner of the trie, so that a look-up sees a zone cut
+ * on its way without touching the object, and 32 more (its note) that are found out when the whole trie is there. By
+ * convention an object begins with its relative owner name:
  *
  *     uint8_t length; uint8_t labels[length];      lower case, no root label; 0 for the apex
  *
@@ -63,6 +64,7 @@ typedef struct {
 /*! A leaf as readers see it. Zeroed: none. */
 typedef struct {
 	arena_ref_t ref;                  /*!< The object; 0 = none. */
+	uint32_t note;                    /*!< 32 bits more: qp_txn_note(); 0 since it was put. */
 	uint16_t tag;                     /*!< The 16 bits given when it was put. */
 	uint8_t labels;                   /*!< Labels of its name below the apex. */
 } qp_leaf_t;

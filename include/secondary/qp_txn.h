@@ -62,6 +62,15 @@ void qp_txn_begin(qp_txn_t *txn, arena_t *arena, const qp_t *from, scrap_list_t 
 int qp_txn_put(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, qp_leaf_t *ret_old);
 
 /*!
+ * \brief Sets the note of the leaf that \a iter stands at, in place: nothing is copied, and iterators go on.
+ *
+ * The leaf, or one beside it, was put in this transaction, so that their vector may still be written. Whoever copies the
+ * vector later copies the note; to put the leaf again clears it.
+ * \param iter  In txn->qp, which did not change since.
+ */
+void qp_txn_note(qp_txn_t *txn, const qp_iter_t *iter, uint32_t note);
+
+/*!
  * \brief Removes the leaf with exactly \a key.
  *
  * \param ret_old  The removed leaf (ref 0: there was none). May be NULL.
