@@ -433,7 +433,13 @@ static void worker_end(void)
 	errands_clear(&worker.errands);
 	notify_out_clear(&worker.notify);
 	loop_close();
-	rcu_barrier(); /* Retired versions and zones are gone when this returns, as whoever looks for leaks expects. */
+	/*
+	 * Retired versions and zones are gone when this returns, as whoever looks for leaks expects. A barrier waits for what was
+	 * queued before it: the first for zones and retired versions, the second for the versions that those zones still served,
+	 * which were queued in turn (zone_free()). Those queue nothing.
+	 */
+	rcu_barrier();
+	rcu_barrier();
 }
 
 int worker_start(const worker_options_t *options)

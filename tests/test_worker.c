@@ -1047,6 +1047,33 @@ START_TEST(test_silent)
 }
 END_TEST
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+
+/*! When the worker has stopped, what the last zones served is freed, not only about to be. */
+START_TEST(test_stop_frees)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	zone_t *zone = zone_begin("example.com", STANZA(server.port));
+	AWAIT_LOG("serial none -> 1");
+	rcu_read_lock();
+	const snapshot_t *snapshot = zone_borrow(zone);
+	rcu_read_unlock();
+	ck_assert(!__asan_address_is_poisoned(snapshot));
+	zone_end(zone);
+	worker_stop();
+	ck_assert(__asan_address_is_poisoned(snapshot));
+	ck_assert_int_eq(worker_start(&options), 0);
+	server_stop(&server);
+}
+END_TEST
+#endif
+
 /*! The thread is stopped while zones wait, probe, transfer, pause and are being set. */
 START_TEST(test_stop)
 {
@@ -1220,6 +1247,9 @@ int main(void)
 	tcase_add_test(tcase, test_mute_zone);
 	tcase_add_test(tcase, test_gone_while_failing);
 	tcase_add_test(tcase, test_absorbed_notify);
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+	tcase_add_test(tcase, test_stop_frees);
+#endif
 	tcase_add_loop_test(tcase, test_stop, 0, 8);
 	tcase_add_test(tcase, test_restart);
 	tcase_add_test(tcase, test_race);

@@ -44,7 +44,7 @@ int worker_start(const worker_options_t *options);
  *
  * No other worker_…() may be under way or follow then. What zones serve stays published.
  * Thread: unload(), registered with RCU, outside read sections. Blocks: for what the worker does at the moment (milliseconds;
- * a version being completed: its size), and for a grace period.
+ * a version being completed: its size), and for two grace periods.
  */
 void worker_stop(void);
 
