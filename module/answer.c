@@ -667,7 +667,9 @@ static bool answer_node(query_t *query, qp_leaf_t node)
 static bool answer_missing(query_t *query)
 {
 	lookup_t *at = &query->at;
+	const qp_leaf_t encloser = encloser_leaf(&at->path);
 	at->encloser_len = ancestor_len(at->name, at->len, at->key.labels - at->path.enclosed);
+	at->encloser_note = encloser.note;
 
 	qp_leaf_t source;
 	if (find_source(query->snapshot, at->name + at->len - at->encloser_len, at->encloser_len, &source)) {
@@ -680,7 +682,6 @@ static bool answer_missing(query_t *query)
 		return answer_node(query, source);
 	}
 
-	qp_leaf_t encloser = encloser_leaf(&at->path);
 	if (encloser.tag & NODE_DNAME) {
 		return follow_dname(query, encloser);
 	}

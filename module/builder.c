@@ -874,18 +874,30 @@ static bool is_signed(arena_base_t base, arena_ref_t apex)
 	return rrset_find(base, apex, KNOT_RRTYPE_SOA, &soa) && (soa.flags & RRSET_SIGNED);
 }
 
-/*! \brief Seals the arena and fills the snapshot, which takes it. Cannot fail. */
+/*! \brief Makes the tries those of the snapshot and seals them. Before that, names get their notes. */
+static void tries_end(builder_t *builder, snapshot_t *snapshot)
+{
+	qp_txn_t *names = &builder->trie[TRIE_NAMES];
+	qp_txn_t *nsec3 = &builder->trie[TRIE_NSEC3];
+	snapshot->names = names->qp;
+	snapshot->nsec3 = nsec3->qp;
+	nsec3_choose(snapshot);
+	nsec3_keep(snapshot, names);
+	qp_txn_commit(names, &snapshot->names);
+	qp_txn_commit(nsec3, &snapshot->nsec3);
+	arena_seal(builder->arena);
+}
+
+/*! \brief Fills the snapshot, which takes the arena, sealed. Cannot fail. */
 static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t apex, const soa_t *soa)
 {
 	spare_drop(builder);
-	qp_txn_commit(&builder->trie[TRIE_NAMES], &snapshot->names);
-	qp_txn_commit(&builder->trie[TRIE_NSEC3], &snapshot->nsec3);
-	arena_seal(builder->arena);
-	arena_trim(builder->arena);
+	arena_trim(builder->arena); /* moves: from here on there are pointers into it */
 
 	arena_base_t base = arena_base(builder->arena);
-	snapshot->names.base = base;
-	snapshot->nsec3.base = base;
+	for (unsigned i = 0; i < TRIES; i++) {
+		builder->trie[i].qp.base = base;
+	}
 	snapshot->refs = 1;
 	snapshot->arena = builder->arena;
 	snapshot->apex_node = apex;
@@ -898,7 +910,7 @@ static void snapshot_fill(builder_t *builder, snapshot_t *snapshot, arena_ref_t 
 	memcpy(snapshot->apex, builder->apex, builder->apex_len);
 	rrset_t nsec;
 	snapshot->has_nsec = rrset_find(base, apex, KNOT_RRTYPE_NSEC, &nsec);
-	nsec3_choose(snapshot);
+	tries_end(builder, snapshot);
 	builder->arena = NULL;
 }
 

@@ -190,17 +190,21 @@ typedef struct {
 	arena_ref_t cover;        /*!< NSEC3 that covers the next closer name, if it was met; else 0. */
 } provable_t;
 
-/*! Goes up from the ancestor of \a len octets until there is an NSEC3 that matches: above what opt-out has left out. */
-static void find_provable(const denial_t *denial, const lookup_t *at, uint8_t len, provable_t *ret_encloser)
+/*!
+ * \brief Goes up from the ancestor of \a len octets until there is an NSEC3 that matches: above what opt-out has left out.
+ *
+ * \param note  Of that ancestor.
+ */
+static void find_provable(const denial_t *denial, const lookup_t *at, uint8_t len, uint32_t note, provable_t *ret_encloser)
 {
 	arena_ref_t cover = 0;
 	bool is_match;
-	arena_ref_t ref = nsec3_find(denial->snapshot, suffix(at, len), len, &is_match);
+	arena_ref_t ref = nsec3_find(denial->snapshot, suffix(at, len), len, note, &is_match);
 	while (!is_match) {
 		/* The apex has one that matches: nsec3_choose(). */
 		cover = ref;
-		len = parent_len(at, len);
-		ref = nsec3_find(denial->snapshot, suffix(at, len), len, &is_match);
+		len = parent_len(at, len); /* mostly the apex, else an empty non-terminal */
+		ref = nsec3_find(denial->snapshot, suffix(at, len), len, 0, &is_match);
 	}
 	*ret_encloser = (provable_t) { .len = len, .match = ref, .cover = cover };
 }
@@ -211,7 +215,7 @@ static int put_next_closer(denial_t *denial, const lookup_t *at, const provable_
 	if (cover == 0) {
 		const uint8_t len = next_closer_len(at, encloser->len);
 		bool is_match;
-		cover = nsec3_find(denial->snapshot, suffix(at, len), len, &is_match);
+		cover = nsec3_find(denial->snapshot, suffix(at, len), len, 0, &is_match);
 		if (is_match) {
 			return KNOT_EEXIST;
 		}
@@ -226,32 +230,32 @@ static int put_encloser_proof(denial_t *denial, const lookup_t *at, const provab
 	return ret == KNOT_EOK ? put_next_closer(denial, at, encloser) : ret;
 }
 
-/*! What matches or covers the wildcard below an encloser. */
-static int put_nsec3_wildcard(denial_t *denial, const lookup_t *at, uint8_t encloser_len)
+/*! What matches or covers the wildcard below an encloser, which has a \a note if it exists. */
+static int put_nsec3_wildcard(denial_t *denial, const lookup_t *at, uint8_t encloser_len, uint32_t note)
 {
 	uint8_t name[WIRE_NAME_MAX];
 	const uint8_t len = write_wildcard(at, encloser_len, name);
 	bool is_match;
-	return put_record(denial, at, nsec3_find(denial->snapshot, name, len, &is_match), KNOT_RRTYPE_NSEC3);
+	return put_record(denial, at, nsec3_find(denial->snapshot, name, len, note, &is_match), KNOT_RRTYPE_NSEC3);
 }
 
 /*! A name from a wildcard (RFC 5155, section 7.2.5). */
-static int nsec3_nodata_expanded(denial_t *denial, const lookup_t *at)
+static int nsec3_nodata_expanded(denial_t *denial, const lookup_t *at, uint32_t note)
 {
-	int ret = put_nsec3_wildcard(denial, at, at->encloser_len);
+	int ret = put_nsec3_wildcard(denial, at, at->encloser_len, note);
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
 	provable_t encloser;
-	find_provable(denial, at, at->encloser_len, &encloser);
+	find_provable(denial, at, at->encloser_len, at->encloser_note, &encloser);
 	return put_encloser_proof(denial, at, &encloser);
 }
 
 /*! A name that exists (RFC 5155, sections 7.2.3, 7.2.4 and 7.2.7). */
-static int nsec3_nodata(denial_t *denial, const lookup_t *at, uint8_t len)
+static int nsec3_nodata(denial_t *denial, const lookup_t *at, uint8_t len, uint32_t note)
 {
 	provable_t encloser;
-	find_provable(denial, at, len, &encloser);
+	find_provable(denial, at, len, note, &encloser);
 	if (encloser.len == len) {
 		return put_record(denial, at, encloser.match, KNOT_RRTYPE_NSEC3);
 	}
@@ -262,9 +266,9 @@ static int nsec3_nodata(denial_t *denial, const lookup_t *at, uint8_t len)
 static int nsec3_nxdomain(denial_t *denial, const lookup_t *at)
 {
 	provable_t encloser;
-	find_provable(denial, at, at->encloser_len, &encloser);
+	find_provable(denial, at, at->encloser_len, at->encloser_note, &encloser);
 	int ret = put_encloser_proof(denial, at, &encloser);
-	return ret == KNOT_EOK ? put_nsec3_wildcard(denial, at, encloser.len) : ret;
+	return ret == KNOT_EOK ? put_nsec3_wildcard(denial, at, encloser.len, 0) : ret;
 }
 
 /*! RFC 5155, section 7.2.6. The wildcard has data, so opt-out has not left out the closest encloser. */
@@ -298,7 +302,8 @@ int denial_nodata(denial_t *denial, const lookup_t *at, uint8_t len, qp_leaf_t l
 {
 	switch (proof(denial->snapshot)) {
 	case PROOF_NSEC:   return nsec_nodata(denial, at, leaf);
-	case PROOF_NSEC3:  return at->is_expanded ? nsec3_nodata_expanded(denial, at) : nsec3_nodata(denial, at, len);
+	case PROOF_NSEC3:
+		return at->is_expanded ? nsec3_nodata_expanded(denial, at, leaf.note) : nsec3_nodata(denial, at, len, leaf.note);
 	case PROOF_COSTLY: return leave_unproven(denial, at);
 	case PROOF_NONE:   break;
 	}

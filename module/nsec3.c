@@ -2,10 +2,11 @@
 /*!
  * \file
  *
- * \brief Parameters, hashes and places of names in an NSEC3 chain (nsec3.h).
+ * \brief Parameters, hashes and places of names in an NSEC3 chain, and what leaves keep of them (nsec3.h).
  */
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <gnutls/crypto.h>
@@ -90,6 +91,48 @@ static void write_owner(const uint8_t hash[NSEC3_HASH_SIZE], uint8_t ret_owner[O
 	}
 }
 
+/*! Reads eight digits, which are 40 bits, from \a digit. False: they are none. */
+static bool read_group(const uint8_t *digit, uint64_t *ret_bits)
+{
+	uint64_t bits = 0;
+	for (unsigned i = 0; i < 8; i++) {
+		const uint8_t c = digit[i];
+		if ((c < '0' || c > '9') && (c < 'a' || c > 'v')) {
+			return false;
+		}
+		bits = bits << 5 | (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*ret_bits = bits;
+	return true;
+}
+
+/*! Undoes write_owner(). False: the name is no hash. */
+static bool read_owner(const uint8_t *name, size_t len, uint8_t ret_hash[NSEC3_HASH_SIZE])
+{
+	if (len != OWNER_SIZE || name[0] != LABEL_SIZE) {
+		return false;
+	}
+	for (unsigned i = 0; i < NSEC3_HASH_SIZE; i += 5) {
+		uint64_t bits;
+		if (!read_group(name + 1 + i / 5 * 8, &bits)) {
+			return false;
+		}
+		for (unsigned octet = 0; octet < 5; octet++) {
+			ret_hash[i + octet] = bits >> (32 - 8 * octet);
+		}
+	}
+	return true;
+}
+
+/*! In a note, below the first 31 bits of the hash: there is an NSEC3 record that matches. */
+#define NOTE_MATCHES      ((uint32_t)1)
+
+/*! What a note keeps of a hash. */
+static inline uint32_t hash_prefix(const uint8_t hash[NSEC3_HASH_SIZE])
+{
+	return ((uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3]) & ~NOTE_MATCHES;
+}
+
 void nsec3_hash(const nsec3_chain_t *chain, const uint8_t *name, size_t len, uint8_t ret_hash[NSEC3_HASH_SIZE])
 {
 	const uint8_t *salt = chain->param + PARAM_SALT;
@@ -123,11 +166,47 @@ static arena_ref_t find_in_chain(const snapshot_t *snapshot, qp_leaf_t leaf, qp_
 	return 0;
 }
 
+/*! The record of the chain whose owner is the last one that is not after \a owner. */
+static arena_ref_t find_before(const snapshot_t *snapshot, const uint8_t owner[OWNER_SIZE])
+{
+	qp_key_t key;
+	qp_iter_t iter;
+	qp_key(&key, owner, OWNER_SIZE);
+	qp_leaf_t leaf = qp_seek(&snapshot->nsec3, &key, &iter);
+	return find_in_chain(snapshot, leaf, &iter);
+}
+
 static bool is_owner(const snapshot_t *snapshot, arena_ref_t ref, const uint8_t owner[OWNER_SIZE])
 {
 	size_t len;
 	const uint8_t *name = qp_name(snapshot->nsec3.base, ref, &len);
 	return len == OWNER_SIZE && memcmp(name, owner, OWNER_SIZE) == 0;
+}
+
+static bool is_noted(const snapshot_t *snapshot, arena_ref_t ref, uint32_t note)
+{
+	size_t len;
+	uint64_t bits;
+	const uint8_t *name = qp_name(snapshot->nsec3.base, ref, &len);
+	return len == OWNER_SIZE && read_group(name + 1, &bits) && ((bits >> 8 ^ note) | NOTE_MATCHES) == NOTE_MATCHES;
+}
+
+/*! As nsec3_find(), from a note. False: it is not as the note says, so the name has to be hashed. */
+static bool find_noted(const snapshot_t *snapshot, uint32_t note, arena_ref_t *ret_ref, bool *ret_is_match)
+{
+	const bool is_match = note & NOTE_MATCHES;
+	const uint32_t last = note | NOTE_MATCHES;
+	uint8_t hash[NSEC3_HASH_SIZE] = { last >> 24, last >> 16, last >> 8, last };
+	uint8_t owner[OWNER_SIZE];
+	memset(hash + sizeof(last), 0xFF, sizeof(hash) - sizeof(last));
+	write_owner(hash, owner);
+	arena_ref_t ref = find_before(snapshot, owner);
+	if (ref == 0 || is_noted(snapshot, ref, note) != is_match) {
+		return false;
+	}
+	*ret_ref = ref;
+	*ret_is_match = is_match;
+	return true;
 }
 
 /*! As nsec3_find(), with nothing known before. */
@@ -137,17 +216,12 @@ static arena_ref_t find_hashed(const snapshot_t *snapshot, const uint8_t *name, 
 	uint8_t owner[OWNER_SIZE];
 	nsec3_hash(&snapshot->chain, name, len, hash);
 	write_owner(hash, owner);
-
-	qp_key_t key;
-	qp_iter_t iter;
-	qp_key(&key, owner, OWNER_SIZE);
-	qp_leaf_t leaf = qp_seek(&snapshot->nsec3, &key, &iter);
-	arena_ref_t ref = find_in_chain(snapshot, leaf, &iter);
+	arena_ref_t ref = find_before(snapshot, owner);
 	*ret_is_match = ref != 0 && is_owner(snapshot, ref, owner);
 	return ref;
 }
 
-arena_ref_t nsec3_find(const snapshot_t *snapshot, const uint8_t *name, size_t len, bool *ret_is_match)
+arena_ref_t nsec3_find(const snapshot_t *snapshot, const uint8_t *name, size_t len, uint32_t note, bool *ret_is_match)
 {
 	const nsec3_chain_t *chain = &snapshot->chain;
 	assert(chain->param != NULL && !chain->is_costly);
@@ -159,6 +233,10 @@ arena_ref_t nsec3_find(const snapshot_t *snapshot, const uint8_t *name, size_t l
 	if (len == snapshot->apex_len + 2u && name[0] == 1 && name[1] == '*') {
 		*ret_is_match = chain->wildcard_matches;
 		return chain->wildcard;
+	}
+	arena_ref_t ref;
+	if (note != 0 && chain->has_notes && find_noted(snapshot, note, &ref, ret_is_match)) {
+		return ref;
 	}
 	return find_hashed(snapshot, name, len, ret_is_match);
 }
@@ -220,4 +298,137 @@ void nsec3_choose(snapshot_t *snapshot)
 			return;
 		}
 	}
+}
+
+/* ---- Notes ---- */
+
+/*!
+ * The owners of NSEC3 records, of whatever chain, as hashes in ascending order. Names look for theirs in an order that no
+ * cache likes: a slot for each hash or two, by the first bits, brings them to it at once.
+ */
+typedef struct {
+	uint8_t (*hash)[NSEC3_HASH_SIZE];
+	uint32_t *first;          /*!< The first hash of each slot, and of the one behind the last. */
+	uint32_t count;
+	uint8_t shift;            /*!< Bits of a prefix that do not tell the slot. */
+} owners_t;
+
+static inline uint64_t owner_slot(const owners_t *owners, uint32_t prefix)
+{
+	return (uint64_t)prefix >> owners->shift;
+}
+
+static bool owners_init(owners_t *owners, uint32_t count)
+{
+	unsigned bits = 31 - __builtin_clz(count);
+	owners->count = count;
+	owners->shift = 32 - bits;
+	owners->hash = malloc((size_t)count * NSEC3_HASH_SIZE);
+	owners->first = malloc((((size_t)1 << bits) + 1) * sizeof(*owners->first));
+	return owners->hash != NULL && owners->first != NULL;
+}
+
+static void owners_clear(owners_t *owners)
+{
+	free(owners->hash);
+	free(owners->first);
+}
+
+/*! False: one is no hash. */
+static bool owners_read(owners_t *owners, const qp_t *qp)
+{
+	qp_iter_t iter;
+	uint32_t count = 0;
+	uint64_t slot = 0;
+	qp_begin(qp, &iter);
+	for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0; leaf = qp_next(&iter), count++) {
+		size_t len;
+		const uint8_t *name = qp_name(qp->base, leaf.ref, &len);
+		uint8_t *hash = owners->hash[count];
+		if (!read_owner(name, len, hash)) {
+			return false;
+		}
+		while (slot <= owner_slot(owners, hash_prefix(hash))) {
+			owners->first[slot++] = count;
+		}
+	}
+	while (slot <= owner_slot(owners, UINT32_MAX) + 1) {
+		owners->first[slot++] = count;
+	}
+	assert(count == owners->count);
+	return true;
+}
+
+/*! The note of a name with \a hash; 0: it would not tell its place. */
+static uint32_t make_note(const owners_t *owners, const uint8_t hash[NSEC3_HASH_SIZE])
+{
+	const uint32_t prefix = hash_prefix(hash);
+	const uint64_t slot = owner_slot(owners, prefix);
+	const uint32_t end = owners->first[slot + 1];
+	uint32_t low = owners->first[slot];
+	uint32_t high = end;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (hash_prefix(owners->hash[middle]) < prefix) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	if (low == end || hash_prefix(owners->hash[low]) != prefix) {
+		return prefix;
+	}
+	const bool is_single = low + 1 == end || hash_prefix(owners->hash[low + 1]) != prefix;
+	return is_single && memcmp(owners->hash[low], hash, NSEC3_HASH_SIZE) == 0 ? prefix | NOTE_MATCHES : 0;
+}
+
+/*! A relative name, borrowed. */
+typedef struct {
+	const uint8_t *labels;
+	size_t len;
+} relative_t;
+
+/*! By octets, not by labels: a name that only looks as if it were below another goes without a note, and is hashed. */
+static bool is_below(const relative_t *name, const relative_t *above)
+{
+	return name->len > above->len && memcmp(name->labels + name->len - above->len, above->labels, above->len) == 0;
+}
+
+static void note_names(const snapshot_t *snapshot, const owners_t *owners, qp_txn_t *names)
+{
+	uint8_t full[WIRE_NAME_MAX];
+	uint8_t hash[NSEC3_HASH_SIZE];
+	relative_t cut = { .len = WIRE_NAME_MAX };
+	qp_iter_t iter;
+	qp_begin(&names->qp, &iter);
+	for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0; leaf = qp_next(&iter)) {
+		relative_t name;
+		name.labels = qp_name(names->qp.base, leaf.ref, &name.len);
+		if (is_below(&name, &cut)) {
+			continue;
+		}
+		if (leaf.tag & NODE_CUT) {
+			cut = name;
+		}
+		memcpy(full, name.labels, name.len);
+		memcpy(full + name.len, snapshot->apex, snapshot->apex_len);
+		nsec3_hash(&snapshot->chain, full, name.len + snapshot->apex_len, hash);
+		qp_txn_note(names, &iter, make_note(owners, hash));
+	}
+}
+
+void nsec3_keep(snapshot_t *snapshot, qp_txn_t *names)
+{
+	const nsec3_chain_t *chain = &snapshot->chain;
+	if (chain->param == NULL || chain->is_costly ||
+	    names->qp.count > NSEC3_KEEP_BLOCKS_MAX / (param_iterations(chain->param) + 1u)) {
+		return;
+	}
+
+	owners_t owners;
+	if (owners_init(&owners, snapshot->nsec3.count) && owners_read(&owners, &snapshot->nsec3)) {
+		note_names(snapshot, &owners, names);
+		snapshot->chain.has_notes = true;
+	}
+	owners_clear(&owners);
 }

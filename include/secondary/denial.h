@@ -36,6 +36,7 @@ typedef struct {
 	const uint8_t *name;      /*!< In full, lower case. */
 	uint8_t len;
 	uint8_t encloser_len;     /*!< Octets of the closest encloser's name; set where there is no match. */
+	uint32_t encloser_note;   /*!< Of its leaf; 0: none. Set as encloser_len, but not looked at by denial_expansion(). */
 	bool is_expanded;         /*!< There is no match, but a wildcard below the closest encloser. */
 	place_t place;            /*!< Of name, in the message. */
 	qp_key_t key;

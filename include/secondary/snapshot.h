@@ -69,6 +69,7 @@ typedef struct {
 	arena_ref_t wildcard;             /*!< Of the NSEC3 that matches or covers the wildcard below the apex. */
 	bool wildcard_matches;            /*!< Which of both. */
 	bool is_costly;                   /*!< Too many iterations: no name is hashed. */
+	bool has_notes;                   /*!< Leaves of owner names keep hashes: nsec3_keep(). */
 } nsec3_chain_t;
 
 typedef struct snapshot {
