@@ -75,21 +75,14 @@ TYPES = "A AAAA NS SOA MX TXT CNAME DS SRV HTTPS DNAME TYPE65280".split()
 #: How a question comes: over what, with which EDNS payload.
 WAYS = [dict(tcp=False, payload=None), dict(tcp=False, payload=512), dict(tcp=False, payload=1232), dict(tcp=True, payload=1232)]
 
-DENIAL = (dns.rdatatype.NSEC, dns.rdatatype.NSEC3)
-
 
 def full_name(label):
     return ZONE if label == "@" else f"{label}.{ZONE}"
 
 
-def is_denial(rrset):
-    """Proofs of non-existence, which the module does not send yet."""
-    return rrset.rdtype in DENIAL or (rrset.rdtype == dns.rdatatype.RRSIG and rrset.covers in DENIAL)
-
-
 def section(rrsets):
     return sorted(f"{rrset.name.to_text().lower()} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {rdata.to_text().lower()}"
-                  for rrset in rrsets if not is_denial(rrset) for rdata in rrset)
+                  for rrset in rrsets for rdata in rrset)
 
 
 def digest(response):
