@@ -76,11 +76,8 @@ chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *
 
 	while (chase_is_due(result, chain)) {
 		const zone_t *next = find_next(chain, question->qtype, is_host, ctx);
-		if (result->outcome == ANSWER_REFERRAL && (next == NULL || next->name_len <= zone->name_len)) {
-			break;
-		}
-		if (next == NULL) {
-			return CHASE_OUTSIDE;
+		if (next == NULL || (result->outcome == ANSWER_REFERRAL && next->name_len <= zone->name_len)) {
+			return CHASE_OUTSIDE; /* the zone below a cut is not ours either */
 		}
 		const snapshot_t *further = borrow_once(&visited, next);
 		if (further == NULL) {

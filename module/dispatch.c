@@ -235,6 +235,7 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
 {
 	unsigned rounds = 0;
 	bool again;
+	bool went_home = false;
 	do {
 		again = false;
 		switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
@@ -245,13 +246,22 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
 			}
 			break;
 		case CHASE_OUTSIDE:
-			again = follow_outside(instance, question, msg, chain, result, pkt, qdata) && ++rounds < FOREIGN_ROUNDS_MAX;
+			again = follow_outside(instance, question, msg, chain, result, pkt, qdata);
+			went_home |= again;
+			if (again && ++rounds == FOREIGN_ROUNDS_MAX) {
+				const foreign_note_t loop = foreign_loop();
+				take_note(&loop, msg, pkt, qdata);
+				again = false;
+			}
 			break;
 		case CHASE_UNSERVED:
 			qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
 			break;
 		}
 	} while (again);
+	if (went_home) {
+		foreign_prove(question, msg, chain, result);
+	}
 }
 
 /*! Answers from a version of the zone. */

@@ -16,11 +16,21 @@
 /*! Octets of the question after QNAME. */
 #define QUESTION_FIXED 4
 
-/*! Types below these are data; the others ask for something else (RFC 6895, section 3.1), or are no question at all. */
-static bool is_data(uint16_t qtype)
+/*!
+ * Types below these are data; the others ask for something else (RFC 6895, section 3.1), or are no question at all. CNAME, RRSIG and
+ * NSEC are what an alias has itself.
+ */
+static bool is_chased(uint16_t qtype)
 {
-	const bool is_meta = qtype >= 128 && qtype <= 255;
-	return qtype != 0 && qtype != KNOT_RRTYPE_OPT && !is_meta;
+	switch (qtype) {
+	case 0:
+	case KNOT_RRTYPE_OPT:
+	case KNOT_RRTYPE_CNAME:
+	case KNOT_RRTYPE_RRSIG:
+	case KNOT_RRTYPE_NSEC:
+		return false;
+	}
+	return qtype < 128 || qtype > 255;
 }
 
 /*! Was the last target made by a DNAME? */
@@ -33,7 +43,7 @@ static bool is_made(const alias_chain_t *chain)
 
 bool foreign_is_followed(const foreign_t *foreign, const question_t *question, const alias_chain_t *chain)
 {
-	return foreign->upstream != NULL && is_data(question->qtype) && (foreign->dname || !is_made(chain));
+	return foreign->upstream != NULL && is_chased(question->qtype) && (foreign->dname || !is_made(chain));
 }
 
 /*! Takes back what stands after the last alias: proofs, which come again. */
@@ -83,12 +93,11 @@ static void go_home(uint16_t pos, message_t *msg, uint16_t answers_before, alias
 	note->goes_home = true;
 }
 
-/*! Puts the reply, then the proofs that stood there before. False: no room. */
+/*! Puts the reply, then the proofs of our aliases, unless the answer goes on. False: no room. */
 static bool put_reply(const upstream_view_t *view, const question_t *question, message_t *msg, alias_chain_t *chain,
                       foreign_note_t *note)
 {
 	const uint16_t answers_before = msg->count[SECTION_ANSWER];
-	const bool proofs = msg->count[SECTION_AUTHORITY] > 0;
 	uint16_t home;
 	rewind_message(chain, msg);
 	if (reply_put(view->reply, msg, chain->pos, chain->len, question->dnssec, view->age,
@@ -101,12 +110,19 @@ static bool put_reply(const upstream_view_t *view, const question_t *question, m
 			return true;
 		}
 	}
-	return !proofs || answer_prove_aliases(question, msg, chain);
+	return answer_prove_aliases(question, msg, chain);
 }
 
 foreign_note_t foreign_loop(void)
 {
 	return (foreign_note_t) { .ede = KNOT_EDNS_EDE_OTHER, .ede_text = "alias loop" };
+}
+
+void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result)
+{
+	if (!result->truncated && msg->count[SECTION_AUTHORITY] == 0 && !answer_prove_aliases(question, msg, chain)) {
+		truncate_answer(msg, result);
+	}
 }
 
 void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
@@ -135,6 +151,7 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, bool t
 		return;
 	}
 	result->rcode = reply_rcode(view.reply);
+	result->outcome = ANSWER_ALIAS; /* a referral that stood there has been replaced */
 	if (view.is_stale && ret_note->ede == KNOT_EDNS_EDE_NONE) {
 		ret_note->ede = view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE;
 	}

@@ -22,7 +22,7 @@
 /*! How a chase ended. */
 typedef enum {
 	CHASE_DONE,               /*!< The answer is as complete as it gets. */
-	CHASE_OUTSIDE,            /*!< The target is in no zone of ours: the chain's. */
+	CHASE_OUTSIDE,            /*!< The target, the chain's, is in no zone of ours; it may be that a referral to it stands. */
 	CHASE_UNSERVED,           /*!< It is in a zone of ours that has no version now. */
 } chase_t;
 

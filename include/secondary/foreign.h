@@ -9,6 +9,8 @@
  * Extended DNS Error (RFC 8914) that says why, and looked up behind the query (upstream.h). AA is that of the first
  * owner, ours.
  *
+ * A target below a zone cut of ours is such a one; while it is not known, the referral stands behind our aliases.
+ *
  *     known       answer, or SOA of the target's zone; response code of the target (RFC 6604)
  *     stale       the same, TTL at most REPLY_STALE_TTL; EDE 3, for a name that does not exist 19
  *     not known   our aliases; EDE 14, after a failure 22 or 23
@@ -40,7 +42,7 @@ typedef struct {
 	const char *ede_text;     /*!< With KNOT_EDNS_EDE_OTHER. */
 } foreign_note_t;
 
-/*! \brief Is an alias that leads out of our zones followed for this query? */
+/*! \brief Is an alias that leads out of our zones followed for this query? Not for types that the alias itself has an answer for. */
 bool foreign_is_followed(const foreign_t *foreign, const question_t *question, const alias_chain_t *chain);
 
 /*!
@@ -52,6 +54,12 @@ bool foreign_is_followed(const foreign_t *foreign, const question_t *question, c
  */
 void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
                     answer_result_t *result, foreign_note_t *ret_note);
+
+/*!
+ * \brief Puts the proofs of aliases that came from wildcards, if they do not stand: for an answer that went home and ended there
+ *        without having been continued.
+ */
+void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result);
 
 /*! \brief The note for an answer whose aliases lead back through others' zones. */
 foreign_note_t foreign_loop(void);

@@ -224,6 +224,50 @@ def test_wildcard_of_a_signed_zone(servers, sign):
     assert {dns.rdatatype.NSEC, dns.rdatatype.RRSIG} == {rrset.rdtype for rrset in response.authority}
 
 
+def test_target_made_by_a_wildcard_of_a_signed_zone(servers, sign):
+    """Who validates needs the proof that there is nothing closer."""
+    signed = sign(TARGET, zone_text(TARGET, "*.made A 198.51.100.90\n"))
+    secondary = pair(servers, at(resolver_of(servers, "unbound", signed)), f"w CNAME x.made.{TARGET}.\n")
+    settled(secondary, f"w.{ZONE}")
+    response = query(secondary, f"w.{ZONE}", rd=True, do=True)
+    assert texts(response.answer)[-1] == (f"x.made.{TARGET}.", "A", ["198.51.100.90"])
+    assert {dns.rdatatype.NSEC, dns.rdatatype.RRSIG} == {rrset.rdtype for rrset in response.authority}
+    assert not query(secondary, f"w.{ZONE}", rd=True).authority
+
+
+def test_proofs_when_the_way_home_ends(servers, sign, scripted):
+    """Others' aliases lead into a zone of ours that cannot be served: the proof of our own wildcard is there all the same."""
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 60 CNAME www.unserved.example."))
+    primary = servers.knotd({ZONE: sign(ZONE, zone_text(ZONE, RECORDS))}).start()
+    secondary = servers.secondary([ZONE, "unserved.example"], [primary], items={"upstream": at(resolver)}).start()
+    secondary.await_serial(ZONE)
+    settled_answer = await_event(lambda: (lambda r: r if len(texts(r.answer)) == 2 else None)(
+        query(secondary, f"any.wild.{ZONE}", rd=True, do=True)), "the way home")
+    assert texts(settled_answer.answer)[-1] == cname(f"www.{TARGET}", "www.unserved.example")
+    assert {dns.rdatatype.NSEC, dns.rdatatype.RRSIG} == {rrset.rdtype for rrset in settled_answer.authority}
+
+
+def test_target_below_a_cut_of_ours(servers):
+    """The zone below is none of ours, so it is asked for; until it is known, and for RD=0, the referral stands."""
+    child = f"sub.{ZONE}"
+    resolver = servers.knotd({child: zone_text(child, "www 60 A 198.51.100.33\nalias 60 CNAME www\nback 60 CNAME here.other.example.\n")},
+                             name="resolver").start()
+    _, secondary = servers.pair({ZONE: zone_text(ZONE, f"sub NS ns.sub\nns.sub A 192.0.2.53\nd CNAME www.sub\nda CNAME alias.sub\ndn CNAME none.sub\ndb CNAME back.sub\n"),
+                                 "other.example": zone_text("other.example", "here 60 A 192.0.2.77\n")}, items={"upstream": at(resolver)})
+    first = query(secondary, f"d.{ZONE}", rd=True)
+    assert ede(first) == [14] and texts(first.answer) == [cname(f"d.{ZONE}", f"www.{child}")]
+    assert [rrset[:2] for rrset in texts(first.authority)] == [(f"{child}.", "NS")]
+    found = settled(secondary, f"d.{ZONE}")
+    assert_ours(found)
+    assert texts(found.answer) == [cname(f"d.{ZONE}", f"www.{child}"), (f"www.{child}.", "A", ["198.51.100.33"])]
+    assert not found.authority and not found.additional
+    assert texts(settled(secondary, f"da.{ZONE}").answer)[-1] == (f"www.{child}.", "A", ["198.51.100.33"])
+    assert settled(secondary, f"dn.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    assert texts(settled(secondary, f"db.{ZONE}").answer)[-1] == ("here.other.example.", "A", ["192.0.2.77"])
+    referral = query(secondary, f"d.{ZONE}", rd=False)
+    assert len(referral.answer) == 1 and [rrset[:2] for rrset in texts(referral.authority)] == [(f"{child}.", "NS")]
+
+
 def test_resolved_ahead(servers):
     """The very first query for an explicit or wildcard target is complete a second after publication."""
     resolver = resolver_of(servers, "knotd")
@@ -298,6 +342,37 @@ def test_killed_and_restarted(servers):
     secondary.await_log(r"notice: .*upstream, .* answers again", timeout=40)
     await_event(lambda: not ede(query(secondary, f"ext.{ZONE}", rd=True)), "fresh data")
     assert len([line for line in secondary.log_text().splitlines() if "does not answer" in line]) == 1
+
+
+def test_dead_targets_are_no_dead_resolver(servers, scripted):
+    """Names that a resolver cannot resolve cost nobody else anything."""
+    def script(q, tcp):
+        name = q.question[0].name.to_text().lower()
+        return None if name.startswith("dead") else answer(q, f"{name} 60 TXT x") if q.question[0].rdtype == 16 else answer(q, rcode=3, authority=[SOA])
+    records = RECORDS + "".join(f"dead{n} CNAME dead{n}.{TARGET}.\n" for n in range(20))
+    secondary = pair(servers, at(scripted(script)), records, **{"upstream-prefetch": "0"})
+    settled(secondary, f"ext.{ZONE}", "TXT")
+    for n in range(4):
+        query(secondary, f"dead{n}.{ZONE}", "TXT", rd=True)
+    for n in range(4):
+        await_ede(secondary, f"dead{n}.{ZONE}", (22, 23), "TXT")
+    for n in range(4, 20):
+        query(secondary, f"dead{n}.{ZONE}", "TXT", rd=True)
+    response = settled(secondary, f"any.wild.{ZONE}", "A")
+    assert not ede(response) and response.rcode() == dns.rcode.NXDOMAIN
+    await_ede(secondary, f"dead19.{ZONE}", (22, 23), "TXT")
+    assert "does not answer" not in secondary.log_text()
+
+
+def test_no_stale_data_of_a_resolver_that_answers(servers, scripted):
+    """What is beyond its TTL, and not in use, is asked for, not given."""
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 1 TXT x"))
+    secondary = pair(servers, at(resolver), **{"upstream-prefetch": "0"})
+    settled(secondary, f"ext.{ZONE}", "TXT")
+    time.sleep(9)
+    response = query(secondary, f"ext.{ZONE}", "TXT", rd=True)
+    assert ede(response) == [14] and texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+    assert not ede(settled(secondary, f"ext.{ZONE}", "TXT"))
 
 
 def test_stale_negative(servers, scripted):
