@@ -397,10 +397,8 @@ int instance_new(knotd_mod_t *mod, instance_t **ret_instance)
 	instance->name_copy = knotd_mod_zone(mod);
 	instance->global = instance->name_copy == NULL;
 
-	int ret = settings_upstream(mod, &instance->foreign);
-	if (ret == KNOT_EOK) {
-		ret = instance->global ? load_global_scope(instance) : load_zone_scope(instance);
-	}
+	settings_upstream(mod, &instance->foreign);
+	int ret = instance->global ? load_global_scope(instance) : load_zone_scope(instance);
 	if (ret != KNOT_EOK) {
 		instance_free(instance);
 		return ret;

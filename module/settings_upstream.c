@@ -264,22 +264,21 @@ static void foreign_read(knotd_mod_t *mod, foreign_t *foreign)
 	foreign->workers[1] = knotd_conf_env(mod, KNOTD_CONF_ENV_WORKERS_TCP).single.integer;
 }
 
-int settings_upstream(knotd_mod_t *mod, foreign_t *ret_foreign)
+void settings_upstream(knotd_mod_t *mod, foreign_t *ret_foreign)
 {
 	__atomic_store_n(&has_loaded, true, __ATOMIC_RELEASE);
 	knotd_conf_t texts = knotd_conf_mod(mod, S_UPSTREAM);
 	upstream_options_t options = { 0 };
 	int ret = texts.count > 0 ? options_read(mod, &texts, &options) : KNOT_EOK;
 	knotd_conf_free(&texts);
-	if (ret != KNOT_EOK || options.source_count == 0) {
-		upstream_options_clear(&options);
-		return ret;
+	if (ret == KNOT_EOK && options.source_count > 0) {
+		ret = upstream_attach(&options, &ret_foreign->upstream);
 	}
-	ret = upstream_attach(&options, &ret_foreign->upstream);
-	if (ret == KNOT_EOK) {
+	upstream_options_clear(&options);
+	if (ret != KNOT_EOK) {
+		knotd_mod_log(mod, LOG_ERR, "item 'upstream', failed to start the resolver, aliases are not followed (%s)",
+		              knot_strerror(ret));
+	} else if (ret_foreign->upstream != NULL) {
 		foreign_read(mod, ret_foreign);
-	} else {
-		knotd_mod_log(mod, LOG_ERR, "item 'upstream', failed to start the resolver (%s)", knot_strerror(ret));
 	}
-	return ret;
 }

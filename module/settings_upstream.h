@@ -25,7 +25,7 @@ int settings_upstream_check(knotd_conf_check_args_t *args);
 /*!
  * \brief Reads them; what is wrong has been logged and is left out.
  *
+ * A resolver that cannot be started is, too: zones are served without.
  * \param ret_foreign  Own: its upstream is held; all zero where there is none. Thread: load().
- * \return KNOT_EOK or an error of starting the resolver.
  */
-int settings_upstream(knotd_mod_t *mod, foreign_t *ret_foreign);
+void settings_upstream(knotd_mod_t *mod, foreign_t *ret_foreign);
