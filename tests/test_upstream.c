@@ -94,7 +94,7 @@ static void teardown(void)
 	rcu_unregister_thread();
 }
 
-static upstream_t *attach_at(uint32_t ttl_max, upstream_kind_t kind, uint16_t own_port)
+static int try_attach(uint32_t ttl_max, upstream_kind_t kind, uint16_t own_port, upstream_t **ret_upstream)
 {
 	upstream_options_t options = {
 		.source = calloc(1, sizeof(upstream_source_t)), .source_count = 1, .own = calloc(1, sizeof(struct sockaddr_storage)),
@@ -106,9 +106,15 @@ static upstream_t *attach_at(uint32_t ttl_max, upstream_kind_t kind, uint16_t ow
 	if (own_port != 0) {
 		((struct sockaddr_in *)&options.own[0])->sin_port = htons(own_port);
 	}
-	upstream_t *upstream = NULL;
-	ck_assert_int_eq(upstream_attach(&options, &upstream), KNOT_EOK);
+	int ret = upstream_attach(&options, ret_upstream);
 	ck_assert_ptr_null(options.source);
+	return ret;
+}
+
+static upstream_t *attach_at(uint32_t ttl_max, upstream_kind_t kind, uint16_t own_port)
+{
+	upstream_t *upstream = NULL;
+	ck_assert_int_eq(try_attach(ttl_max, kind, own_port, &upstream), KNOT_EOK);
 	return upstream;
 }
 
@@ -246,6 +252,25 @@ START_TEST(test_own_addresses)
 }
 END_TEST
 
+/*! Without open files there is no thread, but the next one starts it. */
+START_TEST(test_not_started)
+{
+	struct rlimit before, none;
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = before;
+	none.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &none);
+	upstream_t *upstream = NULL;
+	const int ret = try_attach(1000, UPSTREAM_SELF, 0, &upstream);
+	setrlimit(RLIMIT_NOFILE, &before);
+	ck_assert_int_eq(ret, KNOT_ERROR);
+	ck_assert_ptr_null(upstream);
+	upstream = attach(1000);
+	ck_assert_int_eq(await(upstream, "www.found."), REPLY_FOUND);
+	upstream_release(upstream);
+}
+END_TEST
+
 /*! Without open files there is no resolver; with them there is one again. */
 START_TEST(test_resolver_is_made_later)
 {
@@ -336,6 +361,7 @@ int main(void)
 	tcase_add_test(tcase, test_hold);
 	tcase_add_test(tcase, test_waiting_at_the_end);
 	tcase_add_test(tcase, test_own_addresses);
+	tcase_add_test(tcase, test_not_started);
 	tcase_add_test(tcase, test_resolver_is_made_later);
 	tcase_add_test(tcase, test_everything_at_once);
 	suite_add_tcase(suite, tcase);
