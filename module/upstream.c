@@ -525,9 +525,10 @@ static void note_failure(upstream_t *upstream, const cache_entry_t *entry, bool 
 
 static void wake_holders(void)
 {
-	/* What they wait for is stored before they are counted; they count themselves before they look for it. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&state.holding[0], __ATOMIC_SEQ_CST) + __atomic_load_n(&state.holding[1], __ATOMIC_SEQ_CST) > 0) {
+	/* What they wait for is stored before they are counted here, and they count themselves before they look for it: each
+	 * side writes first, so one of the two sees the other. A load alone may come before the store. */
+	if (__atomic_fetch_add(&state.holding[0], 0, __ATOMIC_SEQ_CST) +
+	    __atomic_fetch_add(&state.holding[1], 0, __ATOMIC_SEQ_CST) > 0) {
 		pthread_mutex_lock(&state.hold_lock);
 		pthread_cond_broadcast(&state.answered);
 		pthread_mutex_unlock(&state.hold_lock);
