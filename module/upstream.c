@@ -71,6 +71,7 @@ struct upstream {
 
 	/* The thread's. */
 	bool ready;
+	bool was_read;            /*!< The list of servers, once. */
 	file_state_t *file;       /*!< Per source. */
 	struct sockaddr_storage server[UPSTREAM_SERVERS_MAX];
 	unsigned server_count;
@@ -256,15 +257,38 @@ static void server_add(const upstream_t *upstream, struct sockaddr_storage addr,
 /*! Some zone of the upstream, held, for a line of log; or NULL. */
 static zone_t *zone_of(const upstream_t *upstream);
 
+static void report_file(const zone_t *zone, const char *path, int ret)
+{
+	report(zone, LOG_WARNING, "upstream, file '%s', no servers (%s)", path, knot_strerror(ret));
+}
+
+/*!
+ * Complains of files before the thread reads them for the first time: it may be faster than load(), and then no zone could
+ * carry its line yet.
+ */
+static void files_check(const upstream_t *upstream)
+{
+	for (unsigned i = 0; i < upstream->options.source_count; i++) {
+		const upstream_source_t *source = &upstream->options.source[i];
+		struct sockaddr_storage found[RESOLV_CONF_SERVERS_MAX];
+		unsigned found_count = 0;
+		int ret = source->kind == UPSTREAM_FILE ?
+		          resolv_conf_read(source->path, found, RESOLV_CONF_SERVERS_MAX, &found_count) : KNOT_EOK;
+		if (ret != KNOT_EOK) {
+			report_file(NULL, source->path, ret);
+		}
+	}
+}
+
 static void server_add_file(const upstream_t *upstream, const char *path, struct sockaddr_storage *servers,
                             unsigned *server_count)
 {
 	struct sockaddr_storage found[RESOLV_CONF_SERVERS_MAX];
 	unsigned found_count = 0;
 	int ret = resolv_conf_read(path, found, RESOLV_CONF_SERVERS_MAX, &found_count);
-	if (ret != KNOT_EOK) {
+	if (ret != KNOT_EOK && upstream->was_read) {
 		zone_t *zone = zone_of(upstream);
-		report(zone, LOG_WARNING, "upstream, file '%s', no servers (%s)", path, knot_strerror(ret));
+		report_file(zone, path, ret);
 		zone_release(zone);
 	}
 	for (unsigned i = 0; i < found_count; i++) {
@@ -299,6 +323,7 @@ static unsigned servers_read(upstream_t *upstream, struct sockaddr_storage *serv
 			server_add_file(upstream, source->path, servers, &server_count);
 		}
 	}
+	upstream->was_read = true;
 	return server_count;
 }
 
@@ -1359,6 +1384,7 @@ static int attach_new(upstream_options_t *options, upstream_t **ret_upstream)
 		return ret;
 	}
 	state.users++;
+	files_check(upstream);
 	pthread_mutex_lock(&state.lock);
 	upstream->id = ++state.last_id;
 	upstream->next = state.first;
