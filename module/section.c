@@ -15,6 +15,7 @@
 #include <libknot/descriptor.h>
 #include <libknot/errcode.h>
 
+#include "octets.h"
 #include "secondary/section.h"
 
 /*! Both highest bits of the first octet: a pointer in a message, a reference in kept form. */
@@ -30,17 +31,6 @@
 #define SPOTS_MAX        (2 * (WIRE_INSIDE_MAX / 7 + 2))
 /*! Labels of a name, the root's left out. */
 #define LABELS_MAX       127
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)p[0] << 8 | p[1];
-}
-
-static inline void set16(uint8_t *p, uint16_t value)
-{
-	p[0] = value >> 8;
-	p[1] = value;
-}
 
 /*! Follows pointers, which lead backwards and were all written here, to a label. */
 static inline uint16_t follow_pointers(const uint8_t *wire, uint16_t pos)
@@ -157,18 +147,6 @@ typedef struct {
 } records_t;
 
 /* ---- The short way ---- */
-
-/*! Copies RDATA; addresses and other short ones without a call. */
-static inline void copy_rdata(uint8_t *dst, const uint8_t *src, size_t len)
-{
-	if (len == 4) {
-		memcpy(dst, src, 4);
-	} else if (len == 16) {
-		memcpy(dst, src, 16);
-	} else {
-		memcpy(dst, src, len);
-	}
-}
 
 /*! Does \a label stand in QNAME right before its last \a len octets? That this is a label there too is for the long way to see. */
 static inline bool stands_before(const uint8_t *wire, uint16_t qname_end, const uint8_t *label, unsigned len)

@@ -15,6 +15,8 @@
 
 #include <libknot/descriptor.h>
 
+#include "octets.h"
+
 /*! Octets of a record before its RDATA, with an owner that is a pointer. */
 #define HEAD_SIZE     12
 /*! Of those, the pointer. */
@@ -68,17 +70,6 @@ struct transfer_out {
 
 	uint8_t full[UINT16_MAX]; /*!< For RDATA with names in full. */
 };
-
-static inline void set16(uint8_t *p, uint16_t value)
-{
-	p[0] = value >> 8;
-	p[1] = value;
-}
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)p[0] << 8 | p[1];
-}
 
 /* -- owners ----------------------------------------------------------------------------------------------------------- */
 
@@ -150,18 +141,6 @@ static inline void put_head(uint8_t *dst, uint16_t pointer, const run_t *run, ui
 	const uint32_t tail = htobe32(run->ttl << 16 | len);
 	memcpy(dst, &head, 8);
 	memcpy(dst + 8, &tail, 4);
-}
-
-/*! Copies RDATA; addresses and other short ones without a call. */
-static inline void copy_rdata(uint8_t *dst, const uint8_t *src, size_t len)
-{
-	if (len == 4) {
-		memcpy(dst, src, 4);
-	} else if (len == 16) {
-		memcpy(dst, src, 16);
-	} else {
-		memcpy(dst, src, len);
-	}
 }
 
 /*! Turns the references in \a rdata, which the message holds now, into pointers. */
