@@ -26,7 +26,10 @@
  *
  * Lifetime. `cur` is published in a zone by one exchange (zone.h) and holds one reference for the publisher; it is given
  * up in a call_rcu() callback, so whoever borrows a snapshot may pin it without a test. Versions of one arena form a
- * chain, each holding the next: they die oldest first, and each one's death makes the scrap of its successor dead.
+ * chain, each holding the next: they die oldest first, and what a version's successor replaced (its scrap) dies with it.
+ *
+ *     amend() --> draft --snapshot_commit()--> successor of its base, published --snapshot_retire()--> last unpin
+ *                   \--snapshot_discard()--> its octets are taken back, the base is as before
  */
 #pragma once
 
@@ -78,8 +81,9 @@ typedef struct snapshot {
 	arena_t *arena;                   /*!< Held. */
 	qp_t names;                       /*!< Owner names. */
 	qp_t nsec3;                       /*!< Owners of NSEC3 records. */
+	struct snapshot *base;            /*!< Of a draft, borrowed: the version it was made on top of; else NULL. */
 	struct snapshot *successor;       /*!< Next version in the same arena, held; or NULL. */
-	scrap_list_t scrap;               /*!< What the successor replaced. */
+	scrap_list_t scrap;               /*!< What the successor replaced; of a draft: what it replaces itself, to be given to its base. */
 	arena_ref_t apex_node;            /*!< The apex, which every zone has. */
 	soa_t soa;
 	uint64_t records;                 /*!< Resource records, RRSIGs included. */
@@ -207,6 +211,21 @@ void snapshot_unpin(snapshot_t *snapshot);
  * To be called once by whoever has just exchanged the published pointer. Thread: any registered. Blocks: no (call_rcu()).
  */
 void snapshot_retire(snapshot_t *snapshot);
+
+/*!
+ * \brief Makes a draft (amend.h) the successor of its base: it can be published now. Of another snapshot a no-op.
+ *
+ * Seals the arena, gives the scrap to the base, which holds the draft from now on. Thread: the zone's writer; the base is still
+ * held. Blocks: no.
+ */
+void snapshot_commit(snapshot_t *draft);
+
+/*!
+ * \brief Frees a version that was never published, draft or not, at once. NULL is a no-op.
+ *
+ * A draft's octets leave the arena as if they had never been. Thread: the zone's writer. Blocks: no.
+ */
+void snapshot_discard(snapshot_t *snapshot);
 
 /*! \brief Octets of memory that this version holds: its arena (shared with its neighbours) and itself. Thread: any. */
 size_t snapshot_memory(const snapshot_t *snapshot);

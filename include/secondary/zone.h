@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "secondary/history.h"
 #include "secondary/snapshot.h"
 
 struct agent;
@@ -40,6 +41,8 @@ typedef struct zone {
 	struct rcu_head rcu;
 	snapshot_t *current;              /*!< RCU. */
 	int64_t expired_at;               /*!< Seconds since the epoch; 0: not expired. Atomic. */
+	uint64_t expires_ms;              /*!< When the version that serves runs out, by CLOCK_MONOTONIC; 0: unknown. Atomic. */
+	history_t history;                /*!< Differences that lead to it. Writer: the worker. */
 	int refs;                         /*!< Atomic: registry, holders, the worker, commands under way. */
 	zone_holder_t *holders;           /*!< Registry's lock. */
 	struct agent *agent;              /*!< The worker's alone, set once; plain memory, freed with the zone. Atomic. */
@@ -99,7 +102,7 @@ static inline snapshot_t *zone_borrow(const zone_t *zone)
 }
 
 /*!
- * \brief Publishes \a snapshot (taken; NULL: nothing to serve) and retires the one before. Thread: the worker.
+ * \brief Publishes \a snapshot (taken; a draft is committed; NULL: nothing to serve) and retires the one before. Thread: the worker.
  *
  * \param expired_at  With NULL: when the zone expired (seconds since the epoch), or 0.
  */

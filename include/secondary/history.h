@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief The difference sequences that are kept of a zone, so that others can have increments (RFC 1995).
+ *
+ *     newest ---older---> ... ---older---> oldest        each leads to the serial from which the newer one leads on
+ *
+ * Only the writer adds and drops; hooks look for a way from a client's serial to that of the version they borrowed. When
+ * the octets kept are more than allowed, the oldest go: O(1) each, however many are kept.
+ *
+ * Threads: as each function says. Memory: the octets of the differences, and 48 more for each.
+ */
+#pragma once
+
+#include "secondary/difference.h"
+#include "secondary/rcu.h"
+
+typedef struct history_entry history_entry_t;
+
+/*! Part of a zone. Zeroed: empty. */
+typedef struct {
+	history_entry_t *newest;  /*!< RCU. */
+	history_entry_t *oldest;  /*!< The writer's. */
+	size_t octets;            /*!< Kept, entries included. Atomic: read by others for status. */
+	uint32_t count;           /*!< Of differences. Atomic as well. */
+} history_t;
+
+/*! Differences to send, oldest first. Own: history_run_clear(). */
+typedef struct {
+	difference_t **item;      /*!< Each held. */
+	size_t count;
+	size_t octets;            /*!< Sum of their sizes. */
+} history_run_t;
+
+/*!
+ * \brief Adds a difference (one hold, taken, also on failure) as the newest, and drops the oldest ones beyond \a max octets.
+ *
+ * One that does not begin where the newest leads to drops all others first: there is no way across the gap.
+ * Thread: the worker, registered with RCU. Blocks: no. \return KNOT_EOK or KNOT_ENOMEM (then the history is empty).
+ */
+int history_add(history_t *history, difference_t *difference, size_t max);
+
+/*! \brief Drops the oldest differences beyond \a max octets; 0: all. Thread: the worker, or the last holder of the zone. */
+void history_trim(history_t *history, size_t max);
+
+/*!
+ * \brief The way from serial \a from to \a to.
+ *
+ * Thread: any. RCU: inside the read section in which the version with serial \a to was borrowed. Blocks: no; walks over what is kept.
+ * \param max  Octets at most that it may be long: a longer way is worth less than the zone.
+ * \return KNOT_EOK, KNOT_ENOENT (none, or longer), KNOT_ENOMEM.
+ */
+int history_find(const history_t *history, uint32_t from, uint32_t to, size_t max, history_run_t *ret_run);
+
+/*! \brief Releases a run. Zeroed is a no-op. Thread: any. */
+void history_run_clear(history_run_t *run);
