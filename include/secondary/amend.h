@@ -22,6 +22,8 @@
  */
 #pragma once
 
+#include <libknot/dname.h>
+
 #include "secondary/builder.h"
 #include "secondary/difference.h"
 
