@@ -27,7 +27,7 @@ usage()
 	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory (DESTDIR is honoured)
-	  bench [NAME…]          measures: load, transfer, or a room: bench_NAME.c
+	  bench [NAME…]          measures: load, transfer, upstream, or a room: bench_NAME.c
 	  fuzz TARGET SECONDS    fuzzes one room
 	  deps                   installs the packages that the commands need; each command does so itself
 	END

@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / "tests" / "system"), str(Path(__file__).parent)]
 import zones  # noqa: E402
 from replay import Replay  # noqa: E402
 from servers import Servers, free_port, message, tool  # noqa: E402
+from upstream import bench_upstream  # noqa: E402
 
 
 def machine():
@@ -149,7 +150,7 @@ def bench_transfer(servers, arguments):
     print(f"| ratio | {median(ratios):.2f} | {min(ratios):.2f} – {max(ratios):.2f} | | |\n")
 
 
-BENCHES = {"load": bench_load, "transfer": bench_transfer}
+BENCHES = {"load": bench_load, "transfer": bench_transfer, "upstream": bench_upstream}
 
 
 def main():
