@@ -27,9 +27,6 @@
 #include "secondary/settings.h"
 #include "secondary/worker.h"
 
-/*! Octets of EDE's extra text at most: it must fit with a long question and TSIG into 512. */
-#define EDE_TEXT_MAX 48
-
 /*!
  * Lines a second about NOTIFY, in the whole process. Strangers cause those about refused ones, a few of which say enough;
  * ten thousand a second would cost a worker and the disk. Those about accepted ones are the primary's doing, or that of
@@ -40,33 +37,24 @@ static log_quota_t notify_accepted = LOG_QUOTA(100);
 
 /*! \name Zones without a version */
 
-/*!
- * SERVFAIL with Extended DNS Error 24 and since when (RFC 8914).
- *
- * knotd's rcode_ede has no room for text, so the option goes into the OPT record that knotd will send.
- */
-static knotd_state_t fail_expired(knotd_qdata_t *qdata, time_t expired_at)
+/*! SERVFAIL, and since when (RFC 8914). */
+static knotd_state_t fail_expired(const knot_pkt_t *pkt, knotd_qdata_t *qdata, time_t expired_at)
 {
 	struct tm utc;
-	uint8_t option[2 + EDE_TEXT_MAX];
-	knot_wire_write_u16(option, KNOT_EDNS_EDE_INV_DATA);
-	const size_t len = gmtime_r(&expired_at, &utc) == NULL ? 0 :
-	                   strftime((char *)option + 2, EDE_TEXT_MAX, "zone expired at %Y-%m-%dT%H:%M:%SZ", &utc);
-
-	if (knot_rrset_empty(&qdata->opt_rr) ||
-	    knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) != KNOT_EOK) {
+	char text[PACKET_EDE_TEXT_MAX + 1];
+	if (gmtime_r(&expired_at, &utc) == NULL || strftime(text, sizeof(text), "zone expired at %Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
 		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_INV_DATA);
 	}
-	return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	return packet_fail_text(pkt, qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_INV_DATA, text);
 }
 
-static knotd_state_t fail_unserved(const zone_t *zone, knotd_qdata_t *qdata)
+static knotd_state_t fail_unserved(const zone_t *zone, const knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const int64_t expired_at = __atomic_load_n(&zone->expired_at, __ATOMIC_RELAXED);
 	if (expired_at != 0) {
-		return fail_expired(qdata, expired_at);
+		return fail_expired(pkt, qdata, expired_at);
 	}
-	return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NOT_READY);
+	return packet_fail_text(pkt, qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NOT_READY, "zone has not been transferred yet");
 }
 
 /*! \name Answers */
@@ -185,54 +173,43 @@ static bool is_knotds(const uint8_t *apex, size_t len, void *ctx)
 	return settings_zone_section(ctx, apex);
 }
 
-/*! EDE with text goes into the OPT record that knotd will send, where there is room for it. */
-static bool add_ede_text(const char *text, message_t *msg, knot_pkt_t *pkt, knotd_qdata_t *qdata)
-{
-	uint8_t option[2 + EDE_TEXT_MAX];
-	const size_t len = strlen(text);
-	const size_t size = KNOT_EDNS_OPTION_HDRLEN + 2 + len;
-	if (knot_rrset_empty(&qdata->opt_rr) || msg->limit - msg->size < size || len > EDE_TEXT_MAX) {
-		return false;
-	}
-	knot_wire_write_u16(option, KNOT_EDNS_EDE_OTHER);
-	memcpy(option + 2, text, len);
-	if (knot_pkt_reserve(pkt, size) != KNOT_EOK) {
-		return false;
-	}
-	msg->limit -= size;
-	return knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) == KNOT_EOK;
-}
-
-/*! An extended error goes out where there is room. */
+/*! An extended error goes out where there is room, without its text where there is less. */
 static void take_note(const foreign_note_t *note, message_t *msg, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
-	if (note->ede == KNOT_EDNS_EDE_NONE || msg->limit - msg->size < KNOT_EDNS_OPTION_HDRLEN + 2) {
+	const size_t room = msg->limit - msg->size;
+	if (note->ede == KNOT_EDNS_EDE_NONE || room < KNOT_EDNS_OPTION_HDRLEN + 2) {
 		return;
 	}
-	if (note->ede_text == NULL || !add_ede_text(note->ede_text, msg, pkt, qdata)) {
+	const size_t size = packet_add_ede(qdata, note->ede, note->ede_text, room);
+	if (size == 0 || knot_pkt_reserve(pkt, size) != KNOT_EOK) {
 		qdata->rcode_ede = note->ede;
+		return;
 	}
+	msg->limit -= size;
 }
 
 /*! Puts what is known of a target outside our zones. Returns true if that leads on to one of ours. */
 static bool follow_outside(const instance_t *instance, const question_t *question, message_t *msg, alias_chain_t *chain,
-                           answer_result_t *result, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+                           answer_result_t *result, knotd_qdata_t *qdata, foreign_note_t *note)
 {
 	if (!knot_wire_get_rd(qdata->query->wire) || !foreign_is_followed(&instance->foreign, question, chain)) {
 		return false;
 	}
 	const bool tcp = qdata->params->proto != KNOTD_QUERY_PROTO_UDP;
-	foreign_note_t note;
-	foreign_follow(&instance->foreign, question, tcp, msg, chain, result, &note);
-	take_note(&note, msg, pkt, qdata);
-	return note.goes_home;
+	foreign_note_t further;
+	foreign_follow(&instance->foreign, question, tcp, msg, chain, result, &further);
+	if (further.ede != KNOT_EDNS_EDE_NONE) {
+		*note = further;
+	}
+	return further.goes_home;
 }
 
-/*! Follows aliases that leave the zone. */
+/*! Follows aliases that leave the zone. The last of several extended errors goes out. */
 static void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
                            const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result,
                            knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
+	foreign_note_t note = { .ede = KNOT_EDNS_EDE_NONE };
 	unsigned rounds = 0;
 	bool again;
 	bool went_home = false;
@@ -241,27 +218,28 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
 		switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
 		case CHASE_DONE:
 			if (rounds > 0 && result->outcome == ANSWER_LOOP) {
-				const foreign_note_t loop = foreign_loop();
-				take_note(&loop, msg, pkt, qdata);
+				note = foreign_loop();
 			}
 			break;
 		case CHASE_OUTSIDE:
-			again = follow_outside(instance, question, msg, chain, result, pkt, qdata);
+			again = follow_outside(instance, question, msg, chain, result, qdata, &note);
 			went_home |= again;
 			if (again && ++rounds == FOREIGN_ROUNDS_MAX) {
-				const foreign_note_t loop = foreign_loop();
-				take_note(&loop, msg, pkt, qdata);
+				note = foreign_loop();
 				again = false;
 			}
 			break;
 		case CHASE_UNSERVED:
-			qdata->rcode_ede = KNOT_EDNS_EDE_NOT_READY;
+			note = (foreign_note_t) {
+				.ede = KNOT_EDNS_EDE_NOT_READY, .ede_text = "alias into a zone that is not served now",
+			};
 			break;
 		}
 	} while (again);
 	if (went_home) {
 		foreign_prove(question, msg, chain, result);
 	}
+	take_note(&note, msg, pkt, qdata);
 }
 
 /*! Answers from a version of the zone. */
@@ -301,7 +279,7 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
 	}
 	const snapshot_t *snapshot = zone_borrow(zone);
 	if (snapshot == NULL) {
-		return fail_unserved(zone, qdata);
+		return fail_unserved(zone, pkt, qdata);
 	}
 	return answer_from(instance, zone, snapshot, pkt, qdata);
 }
@@ -370,11 +348,11 @@ static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, kn
 /*! \name Transfers */
 
 /*! Denied as knotd denies those whom no rule allows, with the reason (RFC 8914). */
-static knotd_state_t refuse_transfer(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
+static knotd_state_t refuse_transfer(const instance_t *instance, const zone_t *zone, const knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	outgoing_log_refused(instance, zone, qdata);
 	if (qdata->rcode_tsig == KNOT_RCODE_BADKEY) {
-		qdata->rcode_ede = KNOT_EDNS_EDE_PROHIBITED;
+		return packet_fail_text(pkt, qdata, qdata->rcode, KNOT_EDNS_EDE_PROHIBITED, "transfer not allowed");
 	}
 	return KNOTD_STATE_FAIL;
 }
@@ -385,11 +363,11 @@ static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, 
 		return packet_fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
 	}
 	if (!access_check(instance, zone, ACCESS_TRANSFER, qdata)) {
-		return refuse_transfer(instance, zone, qdata);
+		return refuse_transfer(instance, zone, pkt, qdata);
 	}
 	snapshot_t *snapshot = zone_borrow(zone);
 	if (snapshot == NULL) {
-		return fail_unserved(zone, qdata);
+		return fail_unserved(zone, pkt, qdata);
 	}
 	return outgoing_begin(instance, zone, snapshot, pkt, qdata);
 }

@@ -118,6 +118,29 @@ foreign_note_t foreign_loop(void)
 	return (foreign_note_t) { .ede = KNOT_EDNS_EDE_OTHER, .ede_text = "alias loop" };
 }
 
+/*! Why what there is of a target is not all. */
+static void note_put(foreign_note_t *note, int ede)
+{
+	const char *text = "";
+	switch (ede) {
+	case KNOT_EDNS_EDE_NOT_READY:
+		text = "alias target is being looked up";
+		break;
+	case KNOT_EDNS_EDE_NREACH_AUTH:
+		text = "resolvers failed for the alias target";
+		break;
+	case KNOT_EDNS_EDE_NETWORK:
+		text = "resolvers for alias targets do not answer";
+		break;
+	case KNOT_EDNS_EDE_STALE:
+	case KNOT_EDNS_EDE_STALE_NXD:
+		text = "alias target is beyond its TTL";
+		break;
+	}
+	note->ede = ede;
+	note->ede_text = text;
+}
+
 void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result)
 {
 	if (!result->truncated && msg->count[SECTION_AUTHORITY] == 0 && !answer_prove_aliases(question, msg, chain)) {
@@ -136,7 +159,7 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, bool t
 
 	*ret_note = (foreign_note_t) { .ede = KNOT_EDNS_EDE_NONE };
 	if (view.reply == NULL) {
-		ret_note->ede = view.ede;
+		note_put(ret_note, view.ede);
 		return;
 	}
 	if (view.reply->kind == REPLY_LOOP) {
@@ -153,6 +176,6 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, bool t
 	result->rcode = reply_rcode(view.reply);
 	result->outcome = ANSWER_ALIAS; /* a referral that stood there has been replaced */
 	if (view.is_stale && ret_note->ede == KNOT_EDNS_EDE_NONE) {
-		ret_note->ede = view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE;
+		note_put(ret_note, view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <libknot/libknot.h>
 
@@ -28,6 +29,38 @@ static inline knotd_state_t packet_fail(knotd_qdata_t *qdata, uint16_t rcode, in
 	qdata->rcode = rcode;
 	qdata->rcode_ede = ede;
 	return KNOTD_STATE_FAIL;
+}
+
+/*! Octets of an extended error's text at most: with a long question and TSIG it shall fit into 512. */
+#define PACKET_EDE_TEXT_MAX 48
+
+/*!
+ * \brief Puts an extended error with \a text (RFC 8914) into the OPT record that knotd will send: its rcode_ede has no room for text.
+ *
+ * \param room  Octets that are free for it.
+ * \return Octets that the OPT record has grown by; 0: no EDNS, no room, no memory.
+ */
+static inline size_t packet_add_ede(knotd_qdata_t *qdata, uint16_t ede, const char *text, size_t room)
+{
+	uint8_t option[2 + PACKET_EDE_TEXT_MAX];
+	const size_t len = strnlen(text, PACKET_EDE_TEXT_MAX);
+	const size_t size = KNOT_EDNS_OPTION_HDRLEN + 2 + len;
+	knot_wire_write_u16(option, ede);
+	memcpy(option + 2, text, len);
+	if (knot_rrset_empty(&qdata->opt_rr) || room < size ||
+	    knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EDE, 2 + len, option, qdata->mm) != KNOT_EOK) {
+		return 0;
+	}
+	return size;
+}
+
+/*! \brief packet_fail() with an extended error's text, where there is room for it. \param pkt  Before anything was put into it. */
+static inline knotd_state_t packet_fail_text(const knot_pkt_t *pkt, knotd_qdata_t *qdata, uint16_t rcode, uint16_t ede,
+                                             const char *text)
+{
+	const size_t taken = pkt->size + pkt->reserved + knot_tsig_wire_size(&qdata->sign.tsig_key);
+	const size_t room = pkt->max_size > taken ? pkt->max_size - taken : 0;
+	return packet_fail(qdata, rcode, packet_add_ede(qdata, ede, text, room) > 0 ? KNOT_EDNS_EDE_NONE : ede);
 }
 
 /*!

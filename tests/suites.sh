@@ -213,6 +213,12 @@ system_run()
 
 suite_system() { system_run system ""; }
 
+# What the operator sees and touches; part of `system`, too.
+suite_operator()
+{
+	system_run operator "" tests/system/test_control.py tests/system/test_extended_errors.py
+}
+
 # The module is instrumented, knotd is not: the runtime has to come first.
 suite_asan()
 {

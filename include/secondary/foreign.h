@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
 	bool goes_home;           /*!< The target leads on to a name in a zone of ours: the chain's. */
 	int ede;                  /*!< KNOT_EDNS_EDE_…, or KNOT_EDNS_EDE_NONE. */
-	const char *ede_text;     /*!< With KNOT_EDNS_EDE_OTHER. */
+	const char *ede_text;     /*!< With one. */
 } foreign_note_t;
 
 /*! \brief Is an alias that leads out of our zones followed for this query? Not for types that the alias itself has an answer for. */

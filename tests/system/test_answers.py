@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Answers of the module, compared with those of a stock knotd that loads the same zone natively."""
 
+import re
+
 import dns.edns
 import dns.flags
 import dns.name
@@ -267,7 +269,7 @@ def ede(response):
 def test_never_loaded(servers, scope):
     module = servers.secondary([ZONE], [Peer()], scope=scope).start()
     response = query(module, f"www.{ZONE}")
-    assert response.rcode() == dns.rcode.SERVFAIL and ede(response) == [(14, None)]
+    assert response.rcode() == dns.rcode.SERVFAIL and ede(response) == [(14, "zone has not been transferred yet")]
     assert not response.flags & dns.flags.AA and not response.answer + response.authority
     assert query(module, f"www.{ZONE}", payload=None).rcode() == dns.rcode.SERVFAIL
 
@@ -280,7 +282,7 @@ def test_expired(servers, scope):
     response = await_event(lambda: (lambda found: found if found.rcode() == dns.rcode.SERVFAIL else None)(query(module, f"www.{ZONE}")),
                            "expiry")
     (code, explanation), = ede(response)
-    assert code == 24 and explanation.startswith("zone expired at 20")
+    assert code == 24 and re.fullmatch(r"zone expired at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", explanation)
     assert not response.answer + response.authority
     assert query(module, f"www.{ZONE}", payload=None).rcode() == dns.rcode.SERVFAIL
     primary.start()
@@ -294,7 +296,7 @@ def test_transfers_are_refused(servers, scope):
                                      ("IXFR", False, dns.rcode.NOTAUTH, 18), ("AXFR", False, dns.rcode.NOTIMP, None)]:
         response = ask(module, message(ZONE, rdtype), tcp=tcp)
         assert response.rcode() == rcode and not response.answer, rdtype
-        assert [found for found, _ in ede(response)] == ([code] if code else []), rdtype
+        assert ede(response) == ([(code, "transfer not allowed")] if code else []), rdtype
     assert ask(module, message(f"www.{ZONE}", "AXFR"), tcp=True).rcode() == dns.rcode.NOTAUTH
 
 

@@ -48,8 +48,22 @@ loop    300 CNAME loop.{ZONE}.
 WAYS = [dict(), dict(tcp=True), dict(do=True), dict(tcp=True, do=True), dict(payload=None)]
 
 
+#: Extended errors come with these words.
+EDE_TEXTS = {
+    0: "alias loop",
+    3: "alias target is beyond its TTL",
+    14: "alias target is being looked up",
+    19: "alias target is beyond its TTL",
+    22: "resolvers failed for the alias target",
+    23: "resolvers for alias targets do not answer",
+}
+
+
 def ede(response):
-    return [option.code for option in response.options if isinstance(option, dns.edns.EDEOption)]
+    options = [option for option in response.options if isinstance(option, dns.edns.EDEOption)]
+    for option in options:
+        assert option.text == EDE_TEXTS[option.code]
+    return [option.code for option in options]
 
 
 def texts(section, but=("RRSIG",)):
