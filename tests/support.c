@@ -232,6 +232,26 @@ char *support_dump(const snapshot_t *snapshot)
 	return lines_join(&lines);
 }
 
+char *support_side(const difference_t *difference, const char *apex, bool is_added)
+{
+	lines_t lines = { 0 };
+	uint8_t owner[2 * WIRE_NAME_MAX];
+	uint8_t origin[WIRE_NAME_MAX];
+	size_t origin_len = support_name(apex, origin);
+	const uint8_t *at = difference->octets + (is_added ? difference->added_at : 0);
+	const uint8_t *end = difference->octets + (is_added ? difference->size : difference->added_at);
+	while (at < end) {
+		difference_record_t record;
+		at = difference_read(at, &record);
+		memcpy(owner, record.owner, record.owner_len);
+		memcpy(owner + record.owner_len, origin, origin_len);
+		lines_add(&lines, owner, record.type, record.ttl, record.rdata, record.rdlen);
+	}
+	ck_assert_ptr_eq(at, end);
+	ck_assert_uint_eq(lines.count, is_added ? difference->added : difference->removed);
+	return lines_join(&lines);
+}
+
 unsigned long support_seed(void)
 {
 	const char *from_environment = getenv("SEED");

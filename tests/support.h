@@ -9,6 +9,7 @@
 #pragma once
 
 #include "secondary/builder.h"
+#include "secondary/difference.h"
 #include "secondary/snapshot.h"
 
 /*! \brief Writes the name \a text (absolute with or without the last dot, case kept) to \a dst (255 octets); returns its octets. */
@@ -38,6 +39,9 @@ void support_free(snapshot_t *snapshot);
  * \return Own: free() it.
  */
 char *support_dump(const snapshot_t *snapshot);
+
+/*! \brief The removed (or added) records of a difference for the zone \a apex, in the form of support_dump(). Own: free() it. */
+char *support_side(const difference_t *difference, const char *apex, bool is_added);
 
 /*! \brief Master-file text in the form of support_dump() (sorted, duplicates kept), to compare with. Own: free() it. */
 char *support_text(const char *origin, const char *zonefile_text);
