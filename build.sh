@@ -13,7 +13,7 @@ PYTHON=/usr/bin/python3
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
 	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev)
 TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython
-	knot-dnssecutils nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
+	knot-dnssecutils knot-module-dnstap nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
 SERVICES=(knot nsd named unbound)
 
 say() { printf '\n== %s\n' "$*"; }

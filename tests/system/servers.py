@@ -415,14 +415,16 @@ class Secondary(Knotd):
     """knotd with the module, secondary for `names`, in zone scope or global scope.
 
     `items` are further items of the stanza, `module_conf` the whole section where the usual one does not fit. `acl` are rules for
-    `transfer-to` or a zone's `acl`: {name: {item: value}}; `keys` are known beside those of the peers.
+    `transfer-to` or a zone's `acl`: {name: {item: value}}; `keys` are known beside those of the peers. `modules` is the list of a
+    zone or of `global-module`, ours and others'.
     """
 
     wrapped = True
 
-    def __init__(self, path, names=(), primaries=(), scope="zone", items=None, module_conf=None, acl=None, keys=(), **common):
+    def __init__(self, path, names=(), primaries=(), scope="zone", items=None, module_conf=None, acl=None, keys=(),
+                 modules=("mod-secondary/default",), **common):
         super().__init__(path, primaries=primaries, **common)
-        self.acl, self.keys = dict(acl or {}), list(keys)
+        self.acl, self.keys, self.modules = dict(acl or {}), list(keys), list(modules)
         self.names, self.scope = [str(name).rstrip(".") for name in names], scope
         self.items, self.module_conf = dict(items or {}), module_conf
 
@@ -456,14 +458,15 @@ class Secondary(Knotd):
 
     def template_items(self):
         items = "    zonefile-load: none\n    journal-content: none\n"
-        return items + ("    global-module: mod-secondary/default\n" if self.scope == "global" else "")
+        return items + (f"    global-module: [{', '.join(self.modules)}]\n" if self.scope == "global" else "")
 
     def _zones(self):
         own = super()._zones().replace("zone:\n", "", 1)
         if self.zones:
             own = own.replace("    file:", "    zonefile-load: whole\n    file:")
         if self.scope == "zone":
-            own += "".join(f"  - domain: {absolute(name)}\n    module: mod-secondary/default\n" for name in self.names)
+            modules = ", ".join(self.modules)
+            own += "".join(f"  - domain: {absolute(name)}\n    module: [{modules}]\n" for name in self.names)
         return f"zone:\n{own}" if own else ""
 
     def knotc_module(self, *words, check=True):
