@@ -32,8 +32,10 @@ def shared_fixture(item):
     return None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests that share servers go to one worker of xdist, and first, because each such group is long."""
+    """Tests that share servers go to one worker of xdist, and first, because each such group is long. xdist looks for the groups
+    in a hook of the same name, which would come before ours."""
     for item in items:
         group = shared_fixture(item)
         if group:
