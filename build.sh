@@ -11,9 +11,10 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 PYTHON=/usr/bin/python3
 
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
-	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev)
+	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev lowdown)
 TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython
 	knot-dnssecutils knot-module-dnstap nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
+PACKAGE_PACKAGES=(debhelper dpkg-dev)
 SERVICES=(knot nsd named unbound)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -26,7 +27,8 @@ usage()
 	  run [--once]           three servers to look at: a primary, knotd with the module, and a secondary of that
 	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
-	  install                puts it into knotd's module directory (DESTDIR is honoured)
+	  install                puts it into knotd's module directory, with manual page and examples (DESTDIR is honoured)
+	  package                build/knot-module-secondary_VERSION_ARCH.deb, for the Knot that is installed
 	  bench [NAME…]          measures: load, transfer, upstream, or a room: bench_NAME.c
 	  fuzz TARGET SECONDS    fuzzes one room
 	  deps                   installs the packages that the commands need; each command does so itself
@@ -106,7 +108,8 @@ packages_install()
 }
 
 deps_run() { packages_install "${RUN_PACKAGES[@]}"; }
-deps_test() { packages_install "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; }
+deps_package() { packages_install "${RUN_PACKAGES[@]}" "${PACKAGE_PACKAGES[@]}"; }
+deps_test() { packages_install "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${PACKAGE_PACKAGES[@]}"; }
 
 # --- building
 
@@ -167,7 +170,31 @@ install_module()
 	# A running knotd has the old file mapped: it is replaced by name, never written over.
 	install -m 644 build/secondary.so "$target/secondary.so.new"
 	mv -f "$target/secondary.so.new" "$target/secondary.so"
+	install_documents "${DESTDIR:-}${PREFIX:-/usr/local}/share"
 	echo "$target/secondary.so is installed; a knotd that runs with an older one needs a restart, a reload does not do"
+}
+
+# install_documents DIRECTORY: below share/, where packages have them
+install_documents()
+{
+	ninja -C build --quiet mod-secondary.7
+	install -D -m 644 -t "$1/man/man7" build/mod-secondary.7
+	install -D -m 644 -t "$1/doc/knot-module-secondary/examples" module/examples/*.conf
+}
+
+# Debian's tools want their files in debian/ of a tree that they may write to: they get a copy of what belongs to the build.
+package_module()
+{
+	local tree
+	tree=$(mktemp -d /tmp/secondary-package.XXXXXX)
+	mkdir "$tree/source"
+	cp -a LICENSE README.md include meson.build module "$tree/source"
+	cp -a module/debian "$tree/source/debian"
+	(cd "$tree/source" && dpkg-buildpackage --build=binary --no-sign) >"$tree/log" 2>&1 || { cat "$tree/log" >&2; rm -rf "$tree"; die "the package could not be built"; }
+	rm -f build/knot-module-secondary*.deb
+	mv "$tree"/knot-module-secondary*.deb build/
+	rm -rf "$tree"
+	ls build/knot-module-secondary_*.deb
 }
 
 # --- commands
@@ -198,6 +225,7 @@ main()
 	bench) command_bench "$@" ;;
 	fuzz) command_fuzz "$@" ;;
 	install) deps_run; build; install_module ;;
+	package) deps_package; build; package_module ;;
 	help | -h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
 	esac

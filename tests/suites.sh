@@ -56,7 +56,7 @@ suite_compile()
 	for cc in gcc clang; do
 		if CC=$cc build_in "build-$cc" -Dwerror=true; then tally_add 1 0 0; else fail "$cc -Werror"; fi
 	done
-	if shellcheck -x build.sh tests/suites.sh tests/demo/demo.sh .ci/run; then tally_add 1 0 0; else fail "shellcheck"; fi
+	if shellcheck -x build.sh tests/suites.sh tests/demo/demo.sh module/manual.sh .ci/run; then tally_add 1 0 0; else fail "shellcheck"; fi
 }
 
 # --- check
