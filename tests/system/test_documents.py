@@ -109,6 +109,23 @@ def test_each_item_is_in_the_reference():
     assert rows == items
 
 
+def configurations():
+    """The blocks of README that are of knot.conf: their first line names a section."""
+    found = re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for text in found if re.match(r"(#.*\n\n)?[a-z]+:\n  - |(#.*\n\n)?server:\n", text)]
+
+
+@pytest.mark.parametrize("text", configurations(), ids=lambda text: re.sub(r"\W+", "-", text[:40]))
+def test_each_configuration_is_valid(tmp_path, text):
+    names = tmp_path / "zones.list"
+    names.write_text("example.com\n")
+    configuration = tmp_path / "knot.conf"
+    configuration.write_text(re.sub(r"  - id: mod-secondary.*", f"  - id: mod-secondary\n    file: {module_path()}", text)
+                             .replace("/etc/knot/zones.list", str(names)))
+    checked = subprocess.run([tool("knotc"), "-c", configuration, "conf-check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def shown_commands():
     return sorted({line.split("   ")[0].strip() for text in blocks("Operating") for line in text.splitlines()
                    if line.startswith("knotc ")})
