@@ -24,6 +24,8 @@
 #define PROBE_TCP_TIMEOUT_MS 5000
 /*! Errands that fail without being tried, per turn of the loop: so many zones wait for one turn (about a millisecond). */
 #define FAILURES_A_TURN      256
+/*! Octets of zones that are checked in a turn of the loop: others wait for that as long (about a millisecond). */
+#define CHECK_A_TURN         (256u << 10)
 /*! Octets of a reason with the last 0: a log line of knotd holds little more. */
 #define REASON_MAX           384
 
@@ -41,6 +43,8 @@ static errand_t *errand_of(turn_t *turn)
 /*! Gives back what an errand holds, its turn excepted. */
 static void errand_clear(errand_t *errand)
 {
+	zonemd_free(errand->zonemd);
+	snapshot_unpin(errand->snapshot);
 	transfer_in_free(errand->transfer);
 	free(errand->probe);
 	stanza_release(errand->stanza);
@@ -315,23 +319,87 @@ static bool transfer_again(errand_t *errand, int ret)
 	return true;
 }
 
-static void on_transfer_done(void *ctx, int ret)
+/*! \name Checking what was transferred */
+
+static void transfer_deliver(errand_t *errand, int ret, const char *reason);
+
+static void check_end(errand_t *errand, zonemd_result_t result)
 {
-	errand_t *errand = ctx;
-	errands_t *errands = errand->errands;
-	errand->exchange = NULL;
-	if (transfer_again(errand, ret)) {
+	TAILQ_REMOVE(&errand->errands->checks, errand, check);
+	zonemd_free(errand->zonemd);
+	errand->zonemd = NULL;
+	const char *refusal = zonemd_refusal(errand->stanza->zonemd_verify, result);
+	if (refusal != NULL) {
+		snapshot_unpin(errand->snapshot);
+		errand->snapshot = NULL;
+	} else if (result == ZONEMD_VERIFIED) {
+		report(refresh_zone(errand->refresh), LOG_INFO, "ZONEMD, verified, serial %u", errand->snapshot->soa.serial);
+	}
+	transfer_deliver(errand, KNOT_EOK, refusal);
+}
+
+/*! One step of the check that has waited longest. */
+static void on_check(uv_idle_t *idle)
+{
+	errands_t *errands = idle->data;
+	errand_t *errand = TAILQ_FIRST(&errands->checks);
+	if (errand == NULL) {
+		uv_idle_stop(idle);
 		return;
 	}
+	zonemd_result_t result = zonemd_step(errand->zonemd, CHECK_A_TURN);
+	if (result != ZONEMD_MORE) {
+		check_end(errand, result);
+		return;
+	}
+	TAILQ_REMOVE(&errands->checks, errand, check);
+	TAILQ_INSERT_TAIL(&errands->checks, errand, check);
+}
+
+/*! Has the version checked before it is delivered; false: there is nothing to check. The errand keeps its turn meanwhile. */
+static bool check_begin(errand_t *errand)
+{
+	errands_t *errands = errand->errands;
+	if (errand->stanza->zonemd_verify == ZONEMD_OFF) {
+		return false;
+	}
+	errand->zonemd = zonemd_new(errand->snapshot);
+	TAILQ_INSERT_TAIL(&errands->checks, errand, check);
+	if (errand->zonemd == NULL) {
+		check_end(errand, ZONEMD_FAILED);
+	} else {
+		uv_idle_start(&errands->check, on_check);
+	}
+	return true;
+}
+
+/*! The end of a transfer: tells the machine of the version, or of the reason why there is none. */
+static void transfer_deliver(errand_t *errand, int ret, const char *reason)
+{
+	errands_t *errands = errand->errands;
 	refresh_t *refresh = errand->refresh;
-	char reason[REASON_MAX] = "";
-	snapshot_t *snapshot = transfer_finish(errand, ret, reason);
+	snapshot_t *snapshot = errand->snapshot;
 	uint32_t expire = transfer_in_expire(errand->transfer);
+	errand->snapshot = NULL;
 	turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
 	errand_clear(errand);
 
 	refresh_transferred(refresh, snapshot, expire, reason);
 	errands_start(errands);
+}
+
+static void on_transfer_done(void *ctx, int ret)
+{
+	errand_t *errand = ctx;
+	errand->exchange = NULL;
+	if (transfer_again(errand, ret)) {
+		return;
+	}
+	char reason[REASON_MAX] = "";
+	errand->snapshot = transfer_finish(errand, ret, reason);
+	if (errand->snapshot == NULL || !check_begin(errand)) {
+		transfer_deliver(errand, ret, reason);
+	}
 }
 
 /*! \name From outside */
@@ -342,14 +410,18 @@ void errands_init(errands_t *errands, uv_loop_t *loop, const uint64_t pause_ms[s
 	turns_init(&errands->turns, pause_ms, limits);
 	errands->loop = loop;
 	errands->stopping = false;
+	TAILQ_INIT(&errands->checks);
 	uv_idle_init(loop, &errands->fail);
+	uv_idle_init(loop, &errands->check);
 	errands->fail.data = errands;
+	errands->check.data = errands;
 }
 
 void errands_stop(errands_t *errands)
 {
 	errands->stopping = true;
 	uv_close((uv_handle_t *)&errands->fail, NULL);
+	uv_close((uv_handle_t *)&errands->check, NULL);
 }
 
 void errands_clear(errands_t *errands)
@@ -379,7 +451,9 @@ void errand_cancel(errand_t *errand)
 	if (errand->turn.state == TURN_NONE) {
 		return;
 	}
-	if (errand->turn.state == TURN_RUNNING) {
+	if (errand->zonemd != NULL) {
+		TAILQ_REMOVE(&errand->errands->checks, errand, check);
+	} else if (errand->turn.state == TURN_RUNNING) {
 		exchange_cancel(errand->exchange);
 	}
 	turns_cancel(&errand->errands->turns, &errand->turn);

@@ -520,3 +520,12 @@ int wire_rdata_compare(uint16_t type, const uint8_t *a, size_t a_len, const uint
 	}
 	return by_len;
 }
+
+void wire_rdata_lower(uint16_t type, uint8_t *rdata, size_t len)
+{
+	if (knot_rrtype_should_be_lowercased(type)) {
+		size_t from, to;
+		find_folded(type, rdata, len, &from, &to);
+		wire_name_lower(rdata + from, to - from);
+	}
+}

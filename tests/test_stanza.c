@@ -53,6 +53,7 @@ static void refresh_min(stanza_t *s) { s->refresh.min++; }
 static void retry_max(stanza_t *s) { s->retry.max++; }
 static void expire_max(stanza_t *s) { s->expire.max++; }
 static void max_size(stanza_t *s) { s->zone_max_size++; }
+static void zonemd_verify(stanza_t *s) { s->zonemd_verify = ZONEMD_REQUIRE; }
 static void timeout(stanza_t *s) { s->transfer_timeout_ms++; }
 static void idle_timeout(stanza_t *s) { s->transfer_idle_timeout_ms++; }
 static void address(stanza_t *s) { s->primary[1].addr = v4("192.0.2.3", 53); }
@@ -78,7 +79,7 @@ static const struct {
 } changes[] = {
 	{ none, true, true }, { key_same, true, true },
 	{ refresh_jitter, false, true }, { retry_jitter, false, true }, { refresh_min, false, true },
-	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true },
+	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true }, { zonemd_verify, false, true },
 	{ timeout, false, true }, { idle_timeout, false, true },
 	{ target_address, false, true }, { target_key_none, false, true }, { target_fewer, false, true },
 	{ target_no_edns, false, true },

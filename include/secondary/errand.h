@@ -4,16 +4,22 @@
  *
  * \brief What the refresh machine has asked of a primary, a SOA probe or a transfer, from its turn to the machine's answer.
  *
- *     errand_ask() --> turn --> exchange --> soa_probe or transfer_in --> refresh_probed() or refresh_transferred()
+ *     errand_ask() --> turn --> exchange --> soa_probe ------------------------> refresh_probed()
+ *                                        \-> transfer_in --> zonemd, in steps --> refresh_transferred()
  *
  * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. What is answered FORMERR is asked
  * again without EDNS (RFC 6891, section 7); a remote with `no-edns` spares itself that. Which errand may begin is turns.h.
+ *
+ * A version that is to be checked (`zonemd-verify`) is hashed by the loop when it has nothing else to do, in steps of a millisecond,
+ * one zone after the other, so that other zones wait for one step, not for the zone; the errand keeps its turn until then. A million
+ * records of 45 octets take 0.3 s of it.
  *
  * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size. Memory: the
  * errand is part of its zone's agent, so that asking allocates nothing but its remote.
  */
 #pragma once
 
+#include <sys/queue.h>
 #include <uv.h>
 
 #include "secondary/exchange.h"
@@ -21,6 +27,7 @@
 #include "secondary/soa_probe.h"
 #include "secondary/transfer_in.h"
 #include "secondary/turns.h"
+#include "secondary/zonemd.h"
 
 typedef enum { ERRAND_PROBE, ERRAND_TRANSFER } errand_kind_t;
 
@@ -29,11 +36,13 @@ typedef struct {
 	turns_t turns;
 	uv_loop_t *loop;
 	uv_idle_t fail;          /*!< Runs while errands are failing. */
+	uv_idle_t check;         /*!< Runs while versions are checked: */
+	TAILQ_HEAD(, errand) checks; /*!< of these, the next one first. */
 	bool stopping;
 } errands_t;
 
 /*! The one errand of a zone. Zeroed: nothing is asked. */
-typedef struct {
+typedef struct errand {
 	turn_t turn;
 	errands_t *errands;
 	refresh_t *refresh;
@@ -46,6 +55,9 @@ typedef struct {
 	soa_probe_t *probe;      /*!< Probe, once it runs. */
 	transfer_in_t *transfer; /*!< Transfer, once it runs. */
 	transfer_status_t status;
+	snapshot_t *snapshot;    /*!< Transfer: the version, while it is checked. Own. */
+	zonemd_t *zonemd;        /*!< The check. */
+	TAILQ_ENTRY(errand) check;
 } errand_t;
 
 /*! \brief Begins. \param limits  By errand_kind_t. \param pause_ms  How long a primary is left alone, by its fault. */

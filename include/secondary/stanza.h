@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "secondary/zonemd.h"
+
 /*! Primary addresses of a stanza at most: each is tried in turn, and a check that goes through more helps nobody. */
 #define STANZA_PRIMARIES_MAX 64
 /*! Addresses that are told of new versions at most: each costs a datagram for each version of each zone. */
@@ -40,6 +42,7 @@ typedef struct stanza {
 	uint32_t retry_jitter_ms;         /*!< Added to RETRY. */
 	clamp_t refresh, retry, expire;   /*!< Bounds on the SOA's timers. */
 	uint64_t zone_max_size;           /*!< Octets of uncompressed wire; 0: no limit. */
+	zonemd_policy_t zonemd_verify;    /*!< What is demanded of a version that is transferred. */
 	uint32_t transfer_timeout_ms;     /*!< Whole transfer. */
 	uint32_t transfer_idle_timeout_ms; /*!< Without progress. */
 	unsigned primary_count;

@@ -81,6 +81,9 @@ static inline unsigned wire_names(uint16_t type, unsigned *ret_skip)
  */
 int wire_rdata_compare(uint16_t type, const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len);
 
+/*! \brief Folds the names in RDATA (in full) to lower case in place, for the types whose canonical form has them so. */
+void wire_rdata_lower(uint16_t type, uint8_t *rdata, size_t len);
+
 /*!
  * Suffixes of names that are remembered for one RRset, and places looked at for one. Both bound the work for an RRset of
  * 65,535 names to that of so many look-ups; a suffix that finds no place costs two or more octets on the wire.
