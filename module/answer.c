@@ -338,13 +338,10 @@ static void prove_alias(query_t *query, const alias_step_t *step)
 	note_proof(query, denial_expansion(proofs_of(query, step->snapshot), &at));
 }
 
-/*! The same for all of them, in whatever zones. */
+/*! The same for all of them, in whatever zones. With DO. */
 static void prove_aliases(query_t *query)
 {
 	const alias_chain_t *chain = query->chain;
-	if (!query->question->dnssec) {
-		return;
-	}
 	for (unsigned i = 0; i < chain->steps && !query->result.truncated; i++) {
 		if (chain->step[i].encloser_len > 0 && chain->step[i].snapshot->is_signed) {
 			prove_alias(query, &chain->step[i]);
@@ -745,7 +742,9 @@ static answer_result_t query_answer(query_t *query)
 {
 	while (answer_name(query)) { }
 
-	prove_aliases(query);
+	if (query->question->dnssec) {
+		prove_aliases(query);
+	}
 	if (query->result.outcome == ANSWER_COLLISION) {
 		fail(query);
 		return query->result;
@@ -780,7 +779,9 @@ bool answer_prove_aliases(const question_t *question, message_t *msg, alias_chai
 	assert(chain->steps > 0);
 	query_t query;
 	query_begin(&query, chain->step[0].snapshot, question, msg, chain);
-	prove_aliases(&query);
+	if (question->dnssec) {
+		prove_aliases(&query);
+	}
 	return !query.result.truncated;
 }
 

@@ -116,15 +116,33 @@ static inline bool branch_has(const qp_node_t *branch, unsigned sym)
 	return node_bits(branch) & symbol_bit(sym);
 }
 
+/*!
+ * \brief Counts the set bits.
+ *
+ * Debian builds for processors without an instruction for it, and the compiler's function costs a call for each branch on the way down: this
+ * is half of it (fields of 2, 4 and 8 bits are added up, then all octets by a multiplication). With the instruction the compiler's is best.
+ */
+static inline unsigned count_bits(uint64_t bits)
+{
+#ifdef __POPCNT__
+	return (unsigned)__builtin_popcountll(bits);
+#else
+	bits -= bits >> 1 & 0x5555555555555555u;
+	bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
+	bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+	return bits * 0x0101010101010101u >> 56;
+#endif
+}
+
 /*! \brief Number of twigs before that of \a sym. */
 static inline unsigned branch_rank(const qp_node_t *branch, unsigned sym)
 {
-	return (unsigned)__builtin_popcountll(node_bits(branch) & NODE_BITMAP & (symbol_bit(sym) - 1));
+	return count_bits(node_bits(branch) & NODE_BITMAP & (symbol_bit(sym) - 1));
 }
 
 static inline unsigned branch_size(const qp_node_t *branch)
 {
-	return (unsigned)__builtin_popcountll(node_bits(branch) & NODE_BITMAP);
+	return count_bits(node_bits(branch) & NODE_BITMAP);
 }
 
 static inline qp_node_t *branch_twigs(arena_base_t base, const qp_node_t *branch)

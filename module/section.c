@@ -156,7 +156,10 @@ static inline bool stands_before(const uint8_t *wire, uint16_t qname_end, const 
 		return false;
 	}
 	const uint8_t *at = wire + qname_end - len - size;
-	unsigned i = 0;
+	if (at[0] != label[0]) {
+		return false;
+	}
+	unsigned i = 1;
 	while (i < size && fold(at[i]) == fold(label[i])) {
 		i++;
 	}
