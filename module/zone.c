@@ -191,6 +191,7 @@ static void zone_free(zone_t *zone)
 	assert(zone->holders == NULL);
 	/* Nobody can borrow through this zone any more: the publisher's reference needs no grace period of its own. */
 	snapshot_unpin(zone->current);
+	history_clear(&zone->history);
 	free(zone->agent);
 	free(zone);
 }
