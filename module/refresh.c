@@ -7,6 +7,7 @@
 #include "secondary/refresh.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ typedef struct {
 	unsigned older;         /*!< First one with an older serial: the last resort of an expired zone; NONE. */
 	bool urgent;            /*!< NOTIFY or command. */
 	bool forced;            /*!< Transfer without asking for the SOA, whatever the serial. */
+	bool confirmed;         /*!< By the operator: a version that shrank is not held back. */
 	bool good;              /*!< Some primary has our version. */
 	bool missed;            /*!< Some primary has news that could not be had. */
 	bool tried;             /*!< Some primary was asked. */
@@ -199,7 +201,7 @@ static void result_ok(refresh_t *refresh, uint32_t serial)
 	result->reason[0] = '\0';
 }
 
-static void result_failed(refresh_t *refresh, const char *reason)
+static void result_failed(refresh_t *refresh, int priority, const char *reason)
 {
 	assert(reason != NULL);
 	primary_result_t *result = result_put(refresh, false);
@@ -207,7 +209,7 @@ static void result_failed(refresh_t *refresh, const char *reason)
 	refresh->check.reason = result->reason;
 
 	char remote[ADDRESS_TEXT_MAX];
-	report(refresh->zone, LOG_WARNING, "refresh, remote %s, failed (%s)",
+	report(refresh->zone, priority, "refresh, remote %s, failed (%s)",
 	       address_text(&primary(refresh)->addr, remote), reason);
 }
 
@@ -233,7 +235,7 @@ static void ask(refresh_t *refresh)
 static void check_begin(refresh_t *refresh, unsigned first, bool urgent, bool forced)
 {
 	refresh->check = (check_t) {
-		.first = first, .older = NONE, .urgent = urgent, .forced = forced, .again_at = REFRESH_NEVER,
+		.first = first, .older = NONE, .urgent = urgent, .forced = forced, .confirmed = forced, .again_at = REFRESH_NEVER,
 	};
 	refresh->again.wanted = false;
 	ask(refresh);
@@ -432,7 +434,7 @@ void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial
 		older(refresh, serial);
 		break;
 	case PRIMARY_FAILED:
-		result_failed(refresh, reason);
+		result_failed(refresh, LOG_WARNING, reason);
 		check_next(refresh);
 		break;
 	}
@@ -469,6 +471,29 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	check_end(refresh);
 }
 
+/*! Has \a snapshot lost more records than the operator lets pass? */
+static bool is_shrunk(const refresh_t *refresh, const snapshot_t *snapshot)
+{
+	const unsigned limit = refresh->stanza->zone_shrink_limit;
+	if (limit == 0 || refresh->version == NULL || snapshot->records >= refresh->version->records) {
+		return false;
+	}
+	const uint64_t before = refresh->version->records;
+	return (before - snapshot->records) * 100 > before * limit;
+}
+
+/*! The version shrank too much to be a likely one: what there is stays until the operator has looked at it. */
+static void hold_back(refresh_t *refresh, snapshot_t *snapshot)
+{
+	char reason[160];
+	snprintf(reason, sizeof(reason), "serial %u held back, records %" PRIu64 " -> %" PRIu64 ", zone-shrink-limit %u",
+	         snapshot->soa.serial, refresh->version->records, snapshot->records, refresh->stanza->zone_shrink_limit);
+	snapshot_unpin(snapshot);
+	refresh->check.missed = true;
+	result_failed(refresh, LOG_ERR, reason);
+	check_next(refresh);
+}
+
 /*! What the primary sent is not newer than what it said, or than what another one gave before. */
 static void reject(refresh_t *refresh, snapshot_t *snapshot)
 {
@@ -487,7 +512,7 @@ void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expi
 	refresh->check.tried = true;
 	if (snapshot == NULL) {
 		refresh->check.missed = true;
-		result_failed(refresh, reason);
+		result_failed(refresh, LOG_WARNING, reason);
 		check_next(refresh);
 		return;
 	}
@@ -496,10 +521,12 @@ void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expi
 	if (expire != EXPIRE_NONE) {
 		refresh->check.edns_expire = expire;
 	}
-	if (refresh->check.forced || refresh_judge(refresh, snapshot->soa.serial) == PRIMARY_NEWER) {
-		adopt(refresh, snapshot);
-	} else {
+	if (!refresh->check.forced && refresh_judge(refresh, snapshot->soa.serial) != PRIMARY_NEWER) {
 		reject(refresh, snapshot);
+	} else if (!refresh->check.confirmed && is_shrunk(refresh, snapshot)) {
+		hold_back(refresh, snapshot);
+	} else {
+		adopt(refresh, snapshot);
 	}
 }
 
@@ -511,7 +538,7 @@ void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reaso
 		check->again_at = again_ms;
 	}
 	check->missed = check->missed || refresh->doing == REFRESH_TRANSFERRING;
-	result_failed(refresh, reason);
+	result_failed(refresh, LOG_WARNING, reason);
 	check_next(refresh);
 }
 
@@ -653,7 +680,7 @@ void refresh_set_stanza(refresh_t *refresh, stanza_t *stanza)
 		return;
 	}
 
-	bool forced = refresh->doing != REFRESH_IDLE && refresh->check.forced && refresh->version != NULL;
+	bool forced = refresh->doing != REFRESH_IDLE && refresh->check.confirmed && refresh->version != NULL;
 	if (!keeps) {
 		check_cancel(refresh);
 	}

@@ -125,6 +125,7 @@ static const struct {
 	uint32_t refresh_jitter, retry_jitter;
 	clamp_t refresh, retry, expire;
 	bool keyed;
+	unsigned shrink_limit;
 } settings[] = {
 	{ 'a', "12", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
 	{ 'o', "1", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
@@ -136,6 +137,8 @@ static const struct {
 	{ 'z', "1", 0, 0, { 0, 0 }, { 0, 0 }, { 0, UINT32_MAX } },
 	{ 'b', "31", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX } },
 	{ 'k', "12", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX }, true },
+	{ 's', "12", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX }, false, 50 },
+	{ 'S', "1", 0, 0, { 2, UINT32_MAX }, { 1, UINT32_MAX }, { 3, UINT32_MAX }, false, 99 },
 };
 
 static struct sockaddr_storage host(unsigned last, unsigned port)
@@ -161,6 +164,7 @@ static stanza_t *stanza(char letter)
 	made->refresh = settings[i].refresh;
 	made->retry = settings[i].retry;
 	made->expire = settings[i].expire;
+	made->zone_shrink_limit = settings[i].shrink_limit;
 	for (unsigned p = 0; p < count; p++) {
 		made->primary[p].addr = host(settings[i].primaries[p] - '0', 53);
 	}
@@ -174,6 +178,17 @@ static snapshot_t *version(unsigned serial, unsigned refresh, unsigned retry, un
 {
 	char text[256];
 	snprintf(text, sizeof(text), "@ SOA a. b. %u %u %u %u 300\n@ NS a.\n", serial, refresh, retry, expire);
+	return support_zone("example.", text);
+}
+
+/*! A version with so many records. */
+static snapshot_t *version_of(unsigned serial, unsigned records)
+{
+	char text[8192];
+	size_t len = sprintf(text, "@ SOA a. b. %u 3600 900 604800 300\n@ NS a.\n", serial);
+	for (unsigned i = 2; i < records; i++) {
+		len += snprintf(text + len, sizeof(text) - len, "n%u A 192.0.2.1\n", i);
+	}
 	return support_zone("example.", text);
 }
 
@@ -249,6 +264,8 @@ static void act(const char *step)
 		refresh_timer(world.refresh);
 	} else if (sscanf(step, "got %u left %u", &a, &d) == 2) {
 		transferred(version(a, b, c, 604800), d, NULL);
+	} else if (sscanf(step, "got %u with %u", &a, &b) == 2) {
+		transferred(version_of(a, b), EXPIRE_NONE, NULL);
 	} else if (sscanf(step, "got %u %u %u %u", &a, &b, &c, &d) >= 1) {
 		transferred(version(a, b, c, d), EXPIRE_NONE, NULL);
 	} else if (sscanf(step, "left alone %lf", &seconds) == 1) {
@@ -327,6 +344,36 @@ static const struct {
 	line_t lines[24];
 } scenarios[] = {
 	{ "bootstrap", 'a', false, { { "got 2", "idle 3600|2|604800" } } },
+	{ "a first version has nothing to shrink from", 's', false, { { "got 5 with 2", "idle 3600|5|604800" } } },
+	{ "half may go", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "got 6 with 50", "idle 3600|6|604800" }, { "notify 1", "probe! 1|6|604800" }, { "newer 7", "transfer! 1|6|604800" },
+		{ "got 7 with 200", "idle 3600|7|604800" } } },
+	{ "more than half is held back, asked for again, and expires", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
+		{ "got 6 with 49", "probe! 2|5|604800" }, { "newer 6", "transfer! 2|5|604800" },
+		{ "got 6 with 49", "idle 900|5|604800" }, { "wait 900", "probe 1|5|603900" }, { "newer 6", "transfer 1|5|603900" },
+		{ "got 6 with 49", "probe 2|5|603900" }, { "same 5", "idle 900|5|604800" } } },
+	{ "the operator confirms", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
+		{ "got 6 with 2", "probe! 2|5|604800" }, { "same 5", "idle 900|5|604800" }, { "check", "probe! 1|5|604800" },
+		{ "newer 6", "transfer! 1|5|604800" }, { "got 6 with 2", "probe! 2|5|604800" }, { "same 5", "idle 900|5|604800" },
+		{ "retransfer", "transfer! 1|5|604800" }, { "broke", "transfer! 2|5|604800" }, { "got 6 with 2", "idle 3600|6|604800" } } },
+	{ "the primary comes to its senses", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
+		{ "got 6 with 2", "probe! 2|5|604800" }, { "fail REFUSED", "idle 900|5|604800" }, { "notify 1", "probe! 1|5|604800" },
+		{ "newer 7", "transfer! 1|5|604800" }, { "got 7 with 99", "idle 3600|7|604800" } } },
+	{ "an expired zone is compared with what it served; older versions are, too", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "wait 3600", "probe 1|5|601200" }, { "wait 601200", "probe 1|expired|-" },
+		{ "newer 6", "transfer 1|expired|-" }, { "got 6 with 49", "probe 2|expired|-" }, { "older 4", "transfer 2|expired|-" },
+		{ "got 4 with 49", "idle 900|expired|-" }, { "wait 900", "probe 1|expired|-" }, { "older 4", "probe 2|expired|-" },
+		{ "older 4", "transfer 1|expired|-" }, { "got 4 with 50", "idle 3600|4|604800" } } },
+	{ "nearly all", 'S', false, {
+		{ "got 5 with 200", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
+		{ "got 6 with 2", "idle 3600|6|604800" } } },
+	{ "the limit is taken away", 's', false, {
+		{ "got 5 with 100", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
+		{ "stanza a", "transfer! 1|5|604800" }, { "got 6 with 2", "idle 3600|6|604800" } } },
 	{ "bootstrap from the second", 'a', false, {
 		{ "broke", "transfer 2|none|-" }, SERVING_5 } },
 	{ "bootstrap pauses grow up to the maximum", 'o', false, {
@@ -631,6 +678,26 @@ START_TEST(test_log_states)
 }
 END_TEST
 
+START_TEST(test_log_held_back)
+{
+	world_begin('s', false);
+	act("got 5 with 100");
+	act("check");
+	act("newer 6");
+	world.log[0] = '\0';
+	act("got 6 with 49");
+	static const char reason[] = "serial 6 held back, records 100 -> 49, zone-shrink-limit 50";
+	ck_assert_ptr_eq(strstr(world.log, "3 refresh, remote 192.0.2.1@53, failed ("), world.log);
+	ck_assert_ptr_nonnull(strstr(world.log, reason));
+	refresh_status_t status;
+	refresh_status(world.refresh, &status);
+	ck_assert(!status.result[0].ok);
+	ck_assert_str_eq(status.result[0].reason, reason);
+	ck_assert_uint_eq(status.records, 100);
+	world_end();
+}
+END_TEST
+
 START_TEST(test_status)
 {
 	world_begin('a', false);
@@ -832,6 +899,7 @@ int main(void)
 	tcase_add_test(tcase, test_no_jitter_no_random);
 	tcase_add_test(tcase, test_log);
 	tcase_add_test(tcase, test_log_states);
+	tcase_add_test(tcase, test_log_held_back);
 	tcase_add_test(tcase, test_status);
 	tcase_add_test(tcase, test_judge);
 	tcase_add_test(tcase, test_published);

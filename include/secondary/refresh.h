@@ -22,7 +22,8 @@
  *
  * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
  * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
- * Otherwise an older version is published on the operator's command only. Of serials that RFC 1982 cannot compare the primary's
+ * Otherwise an older version is published on the operator's command only. A version that lost more than `zone-shrink-limit` of the
+ * records of the one that serves, or is kept, is held back: a transfer that failed, until the operator's REFRESH_RETRANSFER. Of serials that RFC 1982 cannot compare the primary's
  * counts as newer, as for knotd.
  *
  * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
@@ -68,7 +69,7 @@ typedef struct {
 
 typedef enum {
 	REFRESH_CHECK,          /*!< zone-refresh: check now. */
-	REFRESH_RETRANSFER,     /*!< zone-retransfer: AXFR now, whatever the serial. */
+	REFRESH_RETRANSFER,     /*!< zone-retransfer: AXFR now, whatever the serial and the size. */
 } refresh_command_t;
 
 /*! What the machine needs from its surroundings. All are called on the worker and must not call back before they return. */
