@@ -258,7 +258,7 @@ static int apply_retransfer(const request_t *request, zone_t *zone)
 static int apply_notify(const request_t *request, zone_t *zone)
 {
 	report_command(request, zone);
-	return worker_notify_out(zone);
+	return worker_notify_out(zone, NULL);
 }
 
 static const struct {

@@ -446,6 +446,19 @@ bool errand_waits(const errand_t *errand)
 	return errand->turn.state == TURN_WAITING || errand->turn.state == TURN_FAILING;
 }
 
+errand_progress_t errand_progress(const errand_t *errand)
+{
+	if (errand->transfer == NULL) {
+		return (errand_progress_t) { .is_running = false };
+	}
+	return (errand_progress_t) {
+		.is_running = true,
+		.remote = errand->primary->addr,
+		.elapsed_ms = errands_now(errand->errands) - errand->turn.began,
+		.counts = transfer_in_counts(errand->transfer),
+	};
+}
+
 void errand_cancel(errand_t *errand)
 {
 	if (errand->turn.state == TURN_NONE) {

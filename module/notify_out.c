@@ -34,6 +34,7 @@ struct notice {
 	LIST_ENTRY(notice) sibling;  /*!< In the zone's list. */
 	TAILQ_ENTRY(notice) entry;   /*!< While it rests. */
 	notify_out_t *out;
+	notify_zone_t *list;         /*!< That it is in. */
 	zone_t *zone;                /*!< Borrowed. */
 	stanza_t *stanza;            /*!< Held, for the target and its key. */
 	const primary_t *target;
@@ -154,13 +155,14 @@ static void rest_end(notice_t *notice)
 
 /*! \name One notice */
 
-static notice_t *notice_new(notify_out_t *out, zone_t *zone, const stanza_t *stanza, const primary_t *target)
+static notice_t *notice_new(notify_out_t *out, notify_zone_t *list, zone_t *zone, const stanza_t *stanza, const primary_t *target)
 {
 	notice_t *notice = calloc(1, sizeof(*notice));
 	if (notice == NULL) {
 		return NULL;
 	}
 	notice->out = out;
+	notice->list = list;
 	notice->zone = zone;
 	notice->stanza = stanza_hold((stanza_t *)stanza);
 	notice->target = target;
@@ -197,9 +199,26 @@ static void notice_report(const notice_t *notice, int priority, const char *fmt,
 	       notice->failures > 0 ? "retry, " : "", text);
 }
 
+/*! Says so when none of the zone's notices is on its way. */
+static void list_settle(notify_out_t *out, notify_zone_t *list)
+{
+	const notice_t *notice;
+	LIST_FOREACH(notice, &list->notices, sibling) {
+		if (!notice->resting) {
+			return;
+		}
+	}
+	if (out->told == NULL) {
+		return;
+	}
+	const knot_lookup_t *rcode = list->rcode != KNOT_RCODE_NOERROR ? knot_lookup_by_id(knot_rcode_names, list->rcode) : NULL;
+	out->told(list, list->error != KNOT_EOK ? knot_strerror(list->error) : rcode != NULL ? rcode->name : "");
+}
+
 /*! A target that is dead for long is in the log twice: when that is found, and when it is given up. */
 static void notice_failed(notice_t *notice, int error)
 {
+	notice->list->error = error;
 	if (notice->failures == NOTIFY_OUT_RETRIES) {
 		notice_report(notice, LOG_WARNING, "failed (%s), given up", knot_strerror(error));
 		notice_free(notice);
@@ -223,6 +242,7 @@ static void notice_heard(notice_t *notice)
 	} else {
 		notice_report(notice, LOG_WARNING, "server responded with error %u", notice->rcode);
 	}
+	notice->list->rcode = notice->rcode != KNOT_RCODE_NOERROR ? notice->rcode : notice->list->rcode;
 	notice_free(notice);
 }
 
@@ -243,6 +263,7 @@ static void on_done(void *ctx, int ret)
 {
 	notice_t *notice = ctx;
 	notify_out_t *out = notice->out;
+	notify_zone_t *list = notice->list;
 	notice->exchange = NULL;
 	turns_end(&out->turns, &notice->turn, ret, now_ms(out));
 	if (ret == KNOT_EOK) {
@@ -250,6 +271,7 @@ static void on_done(void *ctx, int ret)
 	} else {
 		notice_failed(notice, ret);
 	}
+	list_settle(out, list);
 	start(out);
 }
 
@@ -279,8 +301,11 @@ static void notice_begin(notice_t *notice)
 {
 	int ret = notice_send(notice);
 	if (ret == KNOT_ENOENT) {
-		turns_end(&notice->out->turns, &notice->turn, KNOT_EOK, 0);
+		notify_out_t *out = notice->out;
+		notify_zone_t *list = notice->list;
+		turns_end(&out->turns, &notice->turn, KNOT_EOK, 0);
 		notice_free(notice);
+		list_settle(out, list);
 	} else if (ret != KNOT_EOK) {
 		turns_fail(&notice->out->turns, &notice->turn, ret);
 	}
@@ -295,7 +320,9 @@ static void on_fail(uv_idle_t *idle)
 			uv_idle_stop(idle);
 			break;
 		}
+		notify_zone_t *list = notice->list;
 		notice_failed(notice, notice->turn.error);
+		list_settle(out, list);
 	}
 	start(out);
 }
@@ -363,6 +390,7 @@ void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms
 	turns_init(&out->turns, none, limits);
 	out->loop = loop;
 	out->stopping = false;
+	out->told = NULL;
 	memcpy(out->pause_ms, pause_ms, sizeof(out->pause_ms));
 	for (unsigned i = 0; i < NOTIFY_OUT_RETRIES; i++) {
 		TAILQ_INIT(&out->resting[i]);
@@ -399,6 +427,8 @@ static notice_t *list_find(const notify_zone_t *list, const primary_t *target)
 void notify_out_send(notify_out_t *out, notify_zone_t *list, zone_t *zone, const stanza_t *stanza, bool urgent)
 {
 	notify_out_set_stanza(list, stanza);
+	list->error = KNOT_EOK;
+	list->rcode = KNOT_RCODE_NOERROR;
 	for (unsigned i = 0; i < stanza->target_count; i++) {
 		const primary_t *target = &stanza->target[i];
 		notice_t *notice = list_find(list, target);
@@ -406,7 +436,7 @@ void notify_out_send(notify_out_t *out, notify_zone_t *list, zone_t *zone, const
 			notice_renew(notice, urgent);
 			continue;
 		}
-		notice = notice_new(out, zone, stanza, target);
+		notice = notice_new(out, list, zone, stanza, target);
 		if (notice == NULL) {
 			report(zone, LOG_ERR, "notify, outgoing, failed (%s)", knot_strerror(KNOT_ENOMEM));
 			break;
@@ -416,6 +446,7 @@ void notify_out_send(notify_out_t *out, notify_zone_t *list, zone_t *zone, const
 	}
 	rest_arm(out);
 	start(out);
+	list_settle(out, list);
 }
 
 static bool has_target(const stanza_t *stanza, const primary_t *target)
@@ -430,13 +461,18 @@ static bool has_target(const stanza_t *stanza, const primary_t *target)
 
 void notify_out_set_stanza(notify_zone_t *list, const stanza_t *stanza)
 {
+	notify_out_t *out = NULL;
 	notice_t *notice = LIST_FIRST(&list->notices);
 	while (notice != NULL) {
 		notice_t *next = LIST_NEXT(notice, sibling);
 		if (!has_target(stanza, notice->target)) {
+			out = notice->out;
 			notice_free(notice);
 		}
 		notice = next;
+	}
+	if (out != NULL) {
+		list_settle(out, list);
 	}
 }
 

@@ -250,6 +250,12 @@ static void check_cancel(refresh_t *refresh)
 	}
 }
 
+/*! Why no primary was of use. */
+static const char *failure_reason(const refresh_t *refresh)
+{
+	return refresh->check.reason != NULL ? refresh->check.reason : "remote is outdated";
+}
+
 /*! One line for the zone when no primary was of use. */
 static void report_failed(const refresh_t *refresh)
 {
@@ -264,7 +270,7 @@ static void report_failed(const refresh_t *refresh)
 
 	bool serves = refresh->version != NULL && !refresh->expired;
 	report(refresh->zone, serves ? LOG_WARNING : LOG_ERR, "refresh, failed (%s), next retry at %s",
-	       refresh->check.reason != NULL ? refresh->check.reason : "remote is outdated", text);
+	       failure_reason(refresh), text);
 }
 
 /*! Is the check that was asked for meanwhile still worth while? Not when the check has brought what the NOTIFY promised. */
@@ -280,8 +286,9 @@ static bool again_due(const refresh_t *refresh)
 
 static void check_end(refresh_t *refresh)
 {
+	const bool succeeded = refresh->check.good && !refresh->check.missed;
 	refresh->doing = REFRESH_IDLE;
-	if (refresh->check.good && !refresh->check.missed) {
+	if (succeeded) {
 		pause_begin(refresh, PAUSE_REFRESH);
 	} else if (refresh->version != NULL) {
 		pause_begin(refresh, PAUSE_RETRY);
@@ -296,6 +303,7 @@ static void check_end(refresh_t *refresh)
 		return;
 	}
 	arm(refresh);
+	refresh->ops->ended(refresh->ctx, refresh, succeeded ? NULL : failure_reason(refresh));
 }
 
 /*! The last resort of a zone that is still expired: an older version is better than none. */
@@ -622,6 +630,22 @@ void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, b
 	check_urgently(refresh, &want);
 }
 
+/*! Gives up all that is known of the zone. */
+static void forget_version(refresh_t *refresh)
+{
+	if (refresh->version != NULL) {
+		report(refresh->zone, LOG_NOTICE, "zone purged, serial %u", refresh->version->soa.serial);
+	}
+	give_up_kept(refresh);
+	zone_publish(refresh->zone, NULL, 0);
+	refresh->version = NULL;
+	refresh->expire_at = REFRESH_NEVER;
+	refresh->pause = PAUSE_NONE; /* The others are computed from a version. */
+	refresh->bootstrap = 0;
+	refresh->last_success = 0;
+	memset(refresh->result, 0, refresh->stanza->primary_count * sizeof(*refresh->result));
+}
+
 void refresh_command(refresh_t *refresh, refresh_command_t command)
 {
 	switch (command) {
@@ -632,6 +656,11 @@ void refresh_command(refresh_t *refresh, refresh_command_t command)
 		/* What has been received so far may be older than what the operator wants. */
 		check_cancel(refresh);
 		check_begin(refresh, NONE, true, true);
+		break;
+	case REFRESH_PURGE:
+		check_cancel(refresh);
+		forget_version(refresh);
+		check_begin(refresh, NONE, true, false);
 		break;
 	}
 }

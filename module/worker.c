@@ -14,6 +14,7 @@
 #include <libknot/error.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/random.h>
@@ -38,10 +39,12 @@ enum {
 	LETTER_STOP,
 };
 
+typedef struct agent agent_t;
+
 typedef struct {
 	letter_t letter;
 	zone_t *zone;
-	void (*visit)(refresh_t *refresh, void *ctx);
+	void (*run)(agent_t *agent, void *ctx);
 	void *ctx;
 	int ret;
 	bool done;               /*!< Under worker.call_lock. */
@@ -53,10 +56,11 @@ enum {
 	PENDING_SET    = 1 << 0,
 	PENDING_NOTIFY = 1 << 1,
 	PENDING_GONE   = 1 << 2, /*!< With the sender's hold of the zone. */
-	PENDING_TELL   = 1 << 3,
 };
 
-typedef struct agent {
+LIST_HEAD(waits, worker_wait);
+
+struct agent {
 	letter_t letter;         /*!< Under way when \a pending is not 0; then it holds the zone. */
 	unsigned pending;        /*!< Atomic. */
 	stanza_t *stanza;        /*!< PENDING_SET, held. Atomic. */
@@ -72,7 +76,9 @@ typedef struct agent {
 	refresh_t *refresh;
 	errand_t errand;
 	notify_zone_t notices;
-} agent_t;
+	struct waits checks;     /*!< Who waits for the end of what is under way, */
+	struct waits tellings;   /*!< and for that of notices. */
+};
 
 static struct {
 	pthread_mutex_t lock;    /*!< Starting and stopping. */
@@ -110,6 +116,25 @@ static void agent_tell(agent_t *agent, unsigned what)
 	if (__atomic_fetch_or(&agent->pending, what, __ATOMIC_ACQ_REL) == 0) {
 		zone_hold(agent->zone);
 		mail_send(&agent->letter, LETTER_ZONE);
+	}
+}
+
+/*! \name Those who wait */
+
+static void wait_done(worker_wait_t *wait, const char *failure)
+{
+	LIST_REMOVE(wait, entry);
+	pthread_mutex_lock(&worker.call_lock);
+	snprintf(wait->failure, sizeof(wait->failure), "%s", failure);
+	wait->done = true;
+	pthread_cond_broadcast(&worker.call_done);
+	pthread_mutex_unlock(&worker.call_lock);
+}
+
+static void waits_done(struct waits *waits, const char *failure)
+{
+	while (!LIST_EMPTY(waits)) {
+		wait_done(LIST_FIRST(waits), failure);
 	}
 }
 
@@ -187,10 +212,24 @@ static void op_published(void *ctx, refresh_t *refresh)
 	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(refresh), false);
 }
 
+static void op_ended(void *ctx, refresh_t *refresh, const char *failure)
+{
+	(void)refresh;
+	agent_t *agent = ctx;
+	waits_done(&agent->checks, failure != NULL ? failure : "");
+}
+
+/*! Targets have been told, or failed to answer: nobody is to wait for those that are told again much later. */
+static void on_told(notify_zone_t *notices, const char *failure)
+{
+	agent_t *agent = caa_container_of(notices, agent_t, notices);
+	waits_done(&agent->tellings, failure);
+}
+
 static const refresh_ops_t ops = {
 	.now_ms = op_now, .wall = op_wall, .random = op_random, .arm = op_arm,
 	.probe = op_probe, .transfer = op_transfer, .waits = op_waits, .cancel = op_cancel,
-	.published = op_published,
+	.published = op_published, .ended = op_ended,
 };
 
 /*! \name Agents */
@@ -224,6 +263,8 @@ static void agent_close(agent_t *agent)
 	}
 	notify_out_cancel(&agent->notices);
 	refresh_free(agent->refresh);
+	waits_done(&agent->checks, knot_strerror(KNOT_ENOZONE));
+	waits_done(&agent->tellings, knot_strerror(KNOT_ENOZONE));
 	agent->refresh = NULL;
 	agent->open = false;
 	directory_remove(agent->zone);
@@ -260,13 +301,6 @@ static void agent_notified(agent_t *agent)
 	}
 }
 
-static void agent_tell_targets(agent_t *agent)
-{
-	if (agent->refresh != NULL) {
-		notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), true);
-	}
-}
-
 /*! Does what is pending and lets go of the letter's hold, and with it perhaps of the agent. */
 static void agent_read(agent_t *agent)
 {
@@ -282,9 +316,6 @@ static void agent_read(agent_t *agent)
 	if (pending & PENDING_NOTIFY) {
 		agent_notified(agent);
 	}
-	if (pending & PENDING_TELL) {
-		agent_tell_targets(agent);
-	}
 	if (pending & PENDING_GONE) {
 		zone_release(zone);
 	}
@@ -293,10 +324,10 @@ static void agent_read(agent_t *agent)
 
 static void call_answer(call_t *call)
 {
-	const agent_t *agent = __atomic_load_n(&call->zone->agent, __ATOMIC_ACQUIRE);
+	agent_t *agent = __atomic_load_n(&call->zone->agent, __ATOMIC_ACQUIRE);
 	int ret = KNOT_ENOENT;
 	if (agent != NULL && agent->refresh != NULL) {
-		call->visit(agent->refresh, call->ctx);
+		call->run(agent, call->ctx);
 		ret = KNOT_EOK;
 	}
 
@@ -417,6 +448,7 @@ static int worker_begin(const worker_options_t *options)
 	}
 	errands_init(&worker.errands, &worker.loop, left_alone_ms, limits);
 	notify_out_init(&worker.notify, &worker.loop, pauses_ms);
+	worker.notify.told = on_told;
 	ret = thread_create();
 	if (ret != KNOT_EOK) {
 		stop();
@@ -506,16 +538,6 @@ void worker_zone_gone(zone_t *zone)
 	}
 }
 
-int worker_notify_out(zone_t *zone)
-{
-	agent_t *agent = __atomic_load_n(&zone->agent, __ATOMIC_ACQUIRE);
-	if (agent == NULL) {
-		return KNOT_ENOENT;
-	}
-	agent_tell(agent, PENDING_TELL);
-	return KNOT_EOK;
-}
-
 void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_serial, uint32_t serial)
 {
 	agent_t *agent = __atomic_load_n(&zone->agent, __ATOMIC_ACQUIRE);
@@ -528,9 +550,11 @@ void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_s
 	agent_tell(agent, PENDING_NOTIFY);
 }
 
-int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx)
+/*! \name Calls: what another thread has the worker do, and waits for */
+
+static int call(zone_t *zone, void (*todo)(agent_t *agent, void *ctx), void *ctx)
 {
-	call_t call = { .zone = zone, .visit = visit, .ctx = ctx };
+	call_t call = { .zone = zone, .run = todo, .ctx = ctx };
 	mail_send(&call.letter, LETTER_CALL);
 
 	pthread_mutex_lock(&worker.call_lock);
@@ -539,4 +563,99 @@ int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void
 	}
 	pthread_mutex_unlock(&worker.call_lock);
 	return call.ret;
+}
+
+typedef struct {
+	void (*visit)(refresh_t *refresh, void *ctx);
+	void *ctx;
+	errand_progress_t progress;
+} look_t;
+
+static void run_look(agent_t *agent, void *ctx)
+{
+	look_t *look = ctx;
+	look->visit(agent->refresh, look->ctx);
+	look->progress = errand_progress(&agent->errand);
+}
+
+int worker_look(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx, errand_progress_t *ret_progress)
+{
+	look_t look = { .visit = visit, .ctx = ctx };
+	int ret = call(zone, run_look, &look);
+	if (ret == KNOT_EOK) {
+		*ret_progress = look.progress;
+	}
+	return ret;
+}
+
+int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx)
+{
+	errand_progress_t unused;
+	return worker_look(zone, visit, ctx, &unused);
+}
+
+typedef struct {
+	refresh_command_t command;
+	worker_wait_t *wait;
+} order_t;
+
+static void run_command(agent_t *agent, void *ctx)
+{
+	const order_t *order = ctx;
+	refresh_command(agent->refresh, order->command);
+	if (order->wait != NULL) {
+		LIST_INSERT_HEAD(&agent->checks, order->wait, entry); /* A check is under way now: its end comes later. */
+	}
+}
+
+int worker_command(zone_t *zone, refresh_command_t command, worker_wait_t *wait)
+{
+	order_t order = { .command = command, .wait = wait };
+	return call(zone, run_command, &order);
+}
+
+static void run_notify(agent_t *agent, void *ctx)
+{
+	worker_wait_t *wait = ctx;
+	if (wait != NULL) {
+		LIST_INSERT_HEAD(&agent->tellings, wait, entry);
+	}
+	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), true);
+}
+
+int worker_notify_out(zone_t *zone, worker_wait_t *wait)
+{
+	return call(zone, run_notify, wait);
+}
+
+bool worker_await(worker_wait_t *wait, uint32_t ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000 + (until.tv_nsec + ms % 1000 * 1000000L) / 1000000000L;
+	until.tv_nsec = (until.tv_nsec + ms % 1000 * 1000000L) % 1000000000L;
+
+	pthread_mutex_lock(&worker.call_lock);
+	int ret = 0;
+	while (!wait->done && ret == 0) {
+		ret = pthread_cond_timedwait(&worker.call_done, &worker.call_lock, &until);
+	}
+	const bool done = wait->done;
+	pthread_mutex_unlock(&worker.call_lock);
+	return done;
+}
+
+static void run_forget(agent_t *agent, void *ctx)
+{
+	(void)agent;
+	worker_wait_t *wait = ctx;
+	if (!wait->done) {
+		LIST_REMOVE(wait, entry);
+	}
+}
+
+void worker_forget(zone_t *zone, worker_wait_t *wait)
+{
+	/* A zone that the worker does not know any more has let go of all who waited. */
+	(void)call(zone, run_forget, wait);
 }

@@ -29,6 +29,8 @@ static struct {
 	bool waits;                 /*!< Questions wait for their turn. */
 	unsigned cancels;
 	unsigned published;
+	unsigned ended;
+	char failure[64];           /*!< Of the last that ended; "": it succeeded. */
 	zone_t *zone;
 	refresh_t *refresh;
 	char log[16384];
@@ -102,10 +104,19 @@ static void world_published(void *ctx, refresh_t *refresh)
 	world.published++;
 }
 
+static void world_ended(void *ctx, refresh_t *refresh, const char *failure)
+{
+	(void)ctx, (void)refresh;
+	ck_assert_int_eq(world.doing, REFRESH_IDLE);
+	ck_assert_uint_ne(world.armed, REFRESH_NEVER);
+	world.ended++;
+	snprintf(world.failure, sizeof(world.failure), "%s", failure != NULL ? failure : "");
+}
+
 static const refresh_ops_t ops = {
 	.now_ms = world_now, .wall = world_wall, .random = world_random, .arm = world_arm,
 	.probe = world_probe, .transfer = world_transfer, .waits = world_waits, .cancel = world_cancel,
-	.published = world_published,
+	.published = world_published, .ended = world_ended,
 };
 
 static void world_report(const zone_t *zone, int priority, const char *fmt, va_list args)
@@ -296,6 +307,8 @@ static void act(const char *step)
 		refresh_command(world.refresh, REFRESH_CHECK);
 	} else if (strcmp(step, "retransfer") == 0) {
 		refresh_command(world.refresh, REFRESH_RETRANSFER);
+	} else if (strcmp(step, "purge") == 0) {
+		refresh_command(world.refresh, REFRESH_PURGE);
 	} else if (sscanf(step, "stanza %c", &letter) == 1) {
 		refresh_set_stanza(world.refresh, stanza(letter));
 	} else {
@@ -574,6 +587,18 @@ static const struct {
 	{ "settings while transferring: other primaries", 'a', false, {
 		{ "stanza b", "transfer 3|none|-" }, SERVING_5 } },
 	{ "settings while transferring: same primaries", 'a', false, { { "stanza C", "transfer 1|none|-" } } },
+	{ "purge begins as on the first day", 'a', false, {
+		SERVING_5, { "purge", "transfer! 1|none|-" }, { "broke", "transfer! 2|none|-" }, { "broke", "idle 1|none|-" },
+		{ "wait 1", "transfer 1|none|-" }, { "got 3", "idle 3600|3|604800" } } },
+	{ "purge of an expired zone", 'o', false, {
+		{ "got 5 60 30 100", "idle 60|5|100" }, { "wait 60", "probe 1|5|40" }, { "fail x", "idle 30|5|40" },
+		{ "wait 30", "probe 1|5|10" }, { "wait 10", "probe 1|expired|-" }, { "purge", "transfer! 1|none|-" },
+		{ "got 4", "idle 3600|4|604800" } } },
+	{ "purge, and other primaries", 'a', false, {
+		SERVING_5, { "purge", "transfer! 1|none|-" }, { "stanza b", "transfer 3|none|-" }, { "got 3", "idle 3600|3|604800" } } },
+	{ "purge of nothing", 'o', false, {
+		{ "broke", "idle 1|none|-" }, { "purge", "transfer! 1|none|-" }, { "purge", "transfer! 1|none|-" },
+		{ "broke", "idle 1|none|-" } } },
 	{ "settings while retransferring: other primaries", 'a', false, {
 		SERVING_5, { "retransfer", "transfer! 1|5|604800" }, { "stanza b", "transfer! 3|5|604800" },
 		{ "got 5", "idle 3600|5|604800" } } },
@@ -772,6 +797,33 @@ START_TEST(test_published)
 }
 END_TEST
 
+/*! Whoever waits for the end of a check hears of it once, with the reason of a failure; of one that another follows, not at all. */
+START_TEST(test_ended)
+{
+	static const struct {
+		const char *step;
+		unsigned ended;
+		const char *failure;
+	} steps[] = {
+		{ "broke", 0, "" }, { "broke", 1, "connection reset" }, { "wait 1", 1, "connection reset" }, { "got 5", 2, "" },
+		{ "check", 2, "" }, { "fail timeout", 2, "" }, { "same 5", 3, "" },
+		{ "check", 3, "" }, { "older 4", 3, "" }, { "older 3", 4, "remote is outdated" },
+		{ "check", 4, "remote is outdated" }, { "check", 4, "remote is outdated" }, { "same 5", 4, "remote is outdated" },
+		{ "same 5", 4, "remote is outdated" }, { "same 5", 4, "remote is outdated" }, { "same 5", 5, "" },
+		{ "check", 5, "" }, { "newer 6", 5, "" }, { "broke", 5, "" }, { "same 5", 6, "connection reset" },
+		{ "retransfer", 6, "connection reset" }, { "stanza b", 6, "connection reset" }, { "got 6", 7, "" },
+		{ "purge", 7, "" }, { "got 6", 8, "" },
+	};
+	world_begin('a', false);
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		act(steps[i].step);
+		ck_assert_msg(world.ended == steps[i].ended && strcmp(world.failure, steps[i].failure) == 0, "%u: %s: %u %s", i,
+		              steps[i].step, world.ended, world.failure);
+	}
+	world_end();
+}
+END_TEST
+
 /*! A version that an earlier machine published serves on and is asked about at once. */
 START_TEST(test_inherit)
 {
@@ -839,7 +891,7 @@ START_TEST(test_random)
 			may_go_back = true;
 			break;
 		case 1:
-			act("check");
+			act(random() % 8 > 0 ? "check" : "purge");
 			break;
 		case 2:
 			snprintf(step, sizeof(step), "notify %lu", random() % 4);
@@ -903,6 +955,7 @@ int main(void)
 	tcase_add_test(tcase, test_status);
 	tcase_add_test(tcase, test_judge);
 	tcase_add_test(tcase, test_published);
+	tcase_add_test(tcase, test_ended);
 	tcase_add_test(tcase, test_inherit);
 	tcase_add_test(tcase, test_weeks);
 	tcase_add_test(tcase, test_random);

@@ -527,6 +527,11 @@ static void visit_command(refresh_t *refresh, void *ctx)
 	refresh_command(refresh, *(refresh_command_t *)ctx);
 }
 
+static void visit_nothing(refresh_t *refresh, void *ctx)
+{
+	(void)refresh, (void)ctx;
+}
+
 static int command(zone_t *zone, refresh_command_t what)
 {
 	return worker_call(zone, visit_command, &what);
@@ -828,15 +833,68 @@ START_TEST(test_notify_out)
 	server_set(&server, ANSWER, 2);
 	notify(zone);
 	ck_assert_uint_eq(target_hear(target), 2);
-	ck_assert_int_eq(worker_notify_out(zone), 0);
+	ck_assert_int_eq(worker_notify_out(zone, NULL), 0);
 	ck_assert_uint_eq(target_hear(target), 2);
 
 	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(telling(server.port, other_port))), 0);
-	ck_assert_int_eq(worker_notify_out(zone), 0);
+	ck_assert_int_eq(worker_notify_out(zone, NULL), 0);
 	ck_assert_uint_eq(target_hear(other), 2);
 	zone_end(zone);
 	close(target);
 	close(other);
+	server_stop(&server);
+}
+END_TEST
+
+static const char *await(worker_wait_t *wait)
+{
+	ck_assert(worker_await(wait, 20000));
+	return wait->failure;
+}
+
+/*! Who waits for the end of a command hears of it, with the reason where it failed. */
+START_TEST(test_waits)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	unsigned port;
+	int target = target_open(&port);
+	zone_t *zone = zone_begin("example.com", telling(server.port, port));
+	AWAIT_LOG("serial none -> 1");
+	ck_assert_uint_eq(target_hear(target), 1);
+
+	worker_wait_t done = { 0 }, again = { 0 }, failed = { 0 }, purged = { 0 }, told = { 0 }, stalled = { 0 };
+	server_set(&server, ANSWER, 2);
+	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &done), 0);
+	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &again), 0);
+	ck_assert_str_eq(await(&done), "");
+	ck_assert_int_eq(served(zone), 2);
+	ck_assert_str_eq(await(&again), "");
+
+	server_set(&server, REFUSE, 3);
+	ck_assert_int_eq(worker_command(zone, REFRESH_RETRANSFER, &failed), 0);
+	ck_assert_str_eq(await(&failed), "server responded with error 'REFUSED'");
+	ck_assert_int_eq(served(zone), 2);
+
+	server_set(&server, ANSWER, 1);
+	ck_assert_int_eq(worker_command(zone, REFRESH_PURGE, &purged), 0);
+	ck_assert_str_eq(await(&purged), "");
+	ck_assert_int_eq(served(zone), 1);
+
+	ck_assert_int_eq(worker_notify_out(zone, &told), 0);
+	ck_assert(!worker_await(&told, 1)); /* The target has not answered. */
+	worker_forget(zone, &told);
+
+	server_set(&server, STALL, 2);
+	log_clear();
+	ck_assert_int_eq(worker_command(zone, REFRESH_RETRANSFER, &stalled), 0);
+	AWAIT_LOG("AXFR, incoming");
+	errand_progress_t progress = { 0 };
+	ck_assert_int_eq(worker_look(zone, visit_nothing, NULL, &progress), 0);
+	ck_assert(progress.is_running && progress.counts.messages == 1 && progress.counts.records > 0);
+	zone_end(zone);
+	ck_assert_str_eq(await(&stalled), "no such zone found");
+	close(target);
 	server_stop(&server);
 }
 END_TEST
@@ -1237,6 +1295,7 @@ int main(void)
 	tcase_add_test(tcase, test_call_unknown);
 	tcase_add_test(tcase, test_load_fails);
 	tcase_add_test(tcase, test_notify_out);
+	tcase_add_test(tcase, test_waits);
 	tcase_add_test(tcase, test_limits);
 	tcase_add_test(tcase, test_silent);
 	tcase_add_test(tcase, test_promoted);

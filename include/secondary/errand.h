@@ -83,5 +83,16 @@ bool errand_waits(const errand_t *errand);
 /*! \brief Gives up what is asked; nothing comes back for it. */
 void errand_cancel(errand_t *errand);
 
+/*! How far a transfer is. */
+typedef struct {
+	bool is_running;         /*!< Else the rest has no sense. */
+	struct sockaddr_storage remote;
+	uint64_t elapsed_ms;
+	transfer_counts_t counts;
+} errand_progress_t;
+
+/*! \brief How far the transfer is that runs, if any. */
+errand_progress_t errand_progress(const errand_t *errand);
+
 /*! \brief Milliseconds of the loop's clock, read anew. */
 uint64_t errands_now(const errands_t *errands);

@@ -38,6 +38,8 @@
 typedef struct notice notice_t;
 TAILQ_HEAD(notice_queue, notice);
 
+typedef struct notify_zone notify_zone_t;
+
 /*! All notices of a loop. */
 typedef struct {
 	turns_t turns;
@@ -46,13 +48,20 @@ typedef struct {
 	uv_timer_t again;        /*!< When the next one has rested. */
 	uint32_t pause_ms[NOTIFY_OUT_RETRIES];
 	struct notice_queue resting[NOTIFY_OUT_RETRIES]; /*!< By number of failures, so each is in the order of time. */
+	/*!
+	 * NULL, or called when no target of a zone is about to be told any more: each has answered, or failed to and is told again
+	 * later. \a failure: "", or what went wrong with one of them since notify_out_send().
+	 */
+	void (*told)(notify_zone_t *list, const char *failure);
 	bool stopping;
 } notify_out_t;
 
 /*! The notices of one zone. Zeroed: none. */
-typedef struct {
+struct notify_zone {
 	LIST_HEAD(, notice) notices;
-} notify_zone_t;
+	int error;               /*!< KNOT_E… of one that failed since notify_out_send(); */
+	uint16_t rcode;          /*!< or what one responded. */
+};
 
 /*! \brief Begins. \param pause_ms  NOTIFY_OUT_PAUSES_MS, or what a test has the patience for. */
 void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES]);

@@ -70,6 +70,7 @@ typedef struct {
 typedef enum {
 	REFRESH_CHECK,          /*!< zone-refresh: check now. */
 	REFRESH_RETRANSFER,     /*!< zone-retransfer: AXFR now, whatever the serial and the size. */
+	REFRESH_PURGE,          /*!< zone-purge: nothing serves any more; begin as on the first day. */
 } refresh_command_t;
 
 /*! What the machine needs from its surroundings. All are called on the worker and must not call back before they return. */
@@ -91,6 +92,11 @@ typedef struct {
 	void (*cancel)(void *ctx, refresh_t *refresh);
 	/*! A version serves: a new one, or again the one that had expired. Others may be told. */
 	void (*published)(void *ctx, refresh_t *refresh);
+	/*!
+	 * What was under way has ended, and nothing else is asked before the next timer. \a failure: NULL, or why the version is
+	 * not known to be current; words that end a log line.
+	 */
+	void (*ended)(void *ctx, refresh_t *refresh, const char *failure);
 } refresh_ops_t;
 
 /*! What zone-status shows. */

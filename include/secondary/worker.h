@@ -18,6 +18,9 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
+#include "secondary/errand.h"
 #include "secondary/refresh.h"
 
 /*! Probes under way at once: each has a socket; 100,000 zones that fall due together wait here, not in the kernel. */
@@ -73,12 +76,34 @@ void worker_zone_gone(zone_t *zone);
  */
 void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
 
+/*! A command whose end is waited for. Lives from its order until it is done, or was forgotten. */
+typedef struct worker_wait {
+	LIST_ENTRY(worker_wait) entry;    /*!< The worker's. */
+	bool done;                        /*!< The worker's lock. */
+	char failure[96];                 /*!< Once done: why it failed, in words; "": it did not. */
+} worker_wait_t;
+
 /*!
- * \brief Sends NOTIFY to the zone's targets, soon. Thread: any but hooks. Blocks: no.
+ * \brief Has the zone checked, transferred or purged now.
  *
- * \return KNOT_EOK, or KNOT_ENOENT: the worker was never told of the zone.
+ * \param wait  Zeroed: done when nothing is under way for the zone any more (a check that was wanted meanwhile included); or NULL.
+ * Thread: control's. RCU: outside. Blocks: for what the worker does at the moment.
+ * \return KNOT_EOK, or KNOT_ENOENT: the worker does not know the zone (any more); then nothing is waited for.
  */
-int worker_notify_out(zone_t *zone);
+int worker_command(zone_t *zone, refresh_command_t command, worker_wait_t *wait);
+
+/*!
+ * \brief Sends NOTIFY to the zone's targets, soon; \a wait is done when each target has answered, or failed to for the first time.
+ *
+ * Otherwise as worker_command().
+ */
+int worker_notify_out(zone_t *zone, worker_wait_t *wait);
+
+/*! \brief Waits until \a wait is done, for \a ms at most; returns whether it is. Thread: control's. RCU: outside. */
+bool worker_await(worker_wait_t *wait, uint32_t ms);
+
+/*! \brief Waits for it no more: it is the caller's alone when this returns. Thread, Blocks: as worker_command(). */
+void worker_forget(zone_t *zone, worker_wait_t *wait);
 
 /*!
  * \brief Runs \a visit(refresh, ctx) on the worker and waits for its end.
@@ -87,3 +112,6 @@ int worker_notify_out(zone_t *zone);
  * \return KNOT_EOK, or KNOT_ENOENT: the worker does not know the zone (any more).
  */
 int worker_call(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx);
+
+/*! \brief As worker_call(), and fills \a ret_progress with that of the transfer that runs. */
+int worker_look(zone_t *zone, void (*visit)(refresh_t *refresh, void *ctx), void *ctx, errand_progress_t *ret_progress);
