@@ -271,6 +271,12 @@ cache_entry_t *cache_add(cache_t *cache, uint32_t upstream, const uint8_t *name,
 	return entry;
 }
 
+cache_entry_t *cache_get(cache_t *cache, uint32_t upstream, const uint8_t *name, uint8_t len, uint16_t type)
+{
+	cache_entry_t *entry = cache_find(cache, upstream, name, len, type);
+	return entry != NULL ? entry : cache_add(cache, upstream, name, len, type);
+}
+
 /*! A look-up has ended. */
 static void settle(cache_entry_t *entry, int failure, uint32_t ask_at)
 {

@@ -189,3 +189,11 @@ zone_t *directory_find(const uint8_t *name, size_t len, bool above)
 	}
 	return found;
 }
+
+bool directory_has(const uint8_t *name, size_t len)
+{
+	rcu_read_lock();
+	const bool found = directory_find(name, len, false) != NULL;
+	rcu_read_unlock();
+	return found;
+}

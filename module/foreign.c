@@ -151,7 +151,7 @@ void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *ch
 void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
                     answer_result_t *result, foreign_note_t *ret_note)
 {
-	upstream_hold_t hold = foreign->hold;
+	hold_t hold = foreign->hold;
 	hold.protocol = tcp;
 	hold.workers = foreign->workers[tcp];
 	upstream_view_t view;

@@ -128,7 +128,7 @@ static int look_up(upstream_t *upstream, const char *text, uint32_t hold_ms, int
 {
 	uint8_t name[WIRE_NAME_MAX];
 	const uint8_t len = support_name(text, name);
-	const upstream_hold_t hold = { .ms = hold_ms, .workers = 4 };
+	const hold_t hold = { .ms = hold_ms, .workers = 4 };
 	upstream_view_t view;
 	rcu_read_lock();
 	upstream_look_up(upstream, name, len, KNOT_RRTYPE_A, &hold, &view);
@@ -221,7 +221,7 @@ static void withdraw(zone_t *zone)
 START_TEST(test_waiting_at_the_end)
 {
 	char text[4096] = "@ SOA ns admin 1 2 3 4 5\n@ NS ns\n";
-	for (unsigned i = 0; i < 2 * UPSTREAM_AHEAD_MAX; i++) {
+	for (unsigned i = 0; i < 2 * AHEAD_MAX; i++) {
 		sprintf(text + strlen(text), "n%u CNAME n%u.silent.\n", i, i);
 	}
 	upstream_t *upstream = attach(1);

@@ -112,6 +112,9 @@ static inline bool cache_take_question(cache_entry_t *entry, uint32_t now)
 /*! \brief Makes the entry, which does not exist yet. Borrow, or NULL (no memory). Thread: the writer. */
 cache_entry_t *cache_add(cache_t *cache, uint32_t upstream, const uint8_t *name, uint8_t len, uint16_t type);
 
+/*! \brief The entry, made if it does not exist. Borrow, or NULL (no memory). Thread: the writer. */
+cache_entry_t *cache_get(cache_t *cache, uint32_t upstream, const uint8_t *name, uint8_t len, uint16_t type);
+
 /*! \brief Takes \a reply in; it may stand in for \a stale seconds after its TTL. Thread: the writer. */
 void cache_succeed(cache_t *cache, cache_entry_t *entry, reply_t *reply, uint32_t stale, uint32_t now);
 

@@ -37,3 +37,10 @@ void directory_remove(zone_t *zone);
  * Borrow. Thread: any. RCU: inside a read section. Blocks: no.
  */
 zone_t *directory_find(const uint8_t *name, size_t len, bool above);
+
+/*!
+ * \brief Is \a name (in full, lower case) in a zone of ours?
+ *
+ * Thread: any that is registered. RCU: inside a read section or not. Blocks: no.
+ */
+bool directory_has(const uint8_t *name, size_t len);

@@ -32,7 +32,7 @@ typedef struct {
 	upstream_t *upstream;     /*!< Held; NULL: they are not followed. */
 	unsigned ahead;           /*!< Targets of a zone that are resolved ahead. */
 	bool dname;               /*!< Targets that a DNAME made, too. */
-	upstream_hold_t hold;     /*!< Its protocol is the query's. */
+	hold_t hold;     /*!< Its protocol is the query's. */
 	unsigned workers[2];      /*!< Threads for UDP and TCP. */
 } foreign_t;
 

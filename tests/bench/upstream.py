@@ -92,12 +92,15 @@ def verdict(value, target):
 class Bench:
     def __init__(self, servers, arguments):
         self.servers, self.rounds = servers, arguments.rounds
-        self.primary = servers.knotd({ZONE: zone_text(ZONE, records(self.rounds))}, name="primary").start()
+        self.primary = servers.knotd({ZONE: zone_text(ZONE, records(self.rounds))}, name="primary")
+        self.notified = servers.secondary([ZONE], [self.primary], workers=2, name="notified")
+        self.primary.notify.append(self.notified)
+        self.primary.start()
         self.resolver = servers.knotd({TARGET: zone_text(TARGET, "* 3600 A 198.51.100.1\n* 3600 AAAA 2001:db8::51\n")}, name="resolver").start()
         self.silent = Silent()
 
-    def secondary(self, upstream, workers, hold, **items):
-        items = {"upstream": at(upstream), "upstream-hold": hold, "upstream-prefetch": 0, **items}
+    def secondary(self, upstream, workers, hold):
+        items = {"upstream": at(upstream), "upstream-hold": hold, "upstream-prefetch": 0}
         server = self.servers.secondary([ZONE], [self.primary], items=items, workers=workers).start()
         server.await_serial(ZONE, timeout=60)
         return server
@@ -109,7 +112,12 @@ class Bench:
         dead, good = self.secondary(self.silent, workers, hold), self.secondary(self.resolver, workers, hold)
         if hold:
             self.warm(good)
-        runs = [(steady(dead, n), steady(good, n)) for n in range(self.rounds)]
+        runs = []
+        for n in range(self.rounds):
+            # Who is first changes, so that neither has always the warmer or the busier machine.
+            order = (dead, good) if n % 2 == 0 else (good, dead)
+            seen = {server: steady(server, n) for server in order}
+            runs.append((seen[dead], seen[good]))
         dead.stop()
         good.stop()
         lost = sum(run.lost for pair in runs for run in pair)
@@ -195,9 +203,9 @@ class Bench:
     def ahead(self):
         """The first queries for new explicit targets, one second after the version with them was published."""
         names = [f"new{n}" for n in range(20)]
-        server = self.secondary(self.resolver, 2, 0, **{"upstream-prefetch": 10000})
-        self.primary.notify.append(server)
-        self.primary.reload()
+        server = self.notified
+        server.items["upstream"] = at(self.resolver)
+        server.start().await_serial(ZONE, timeout=60)
         complete = asked = 0
         for serial in range(2, 2 + self.rounds):
             self.primary.change(ZONE, *(f"{name}v{serial} 60 CNAME {name}v{serial}.{TARGET}." for name in names))

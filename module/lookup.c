@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Look-ups: who is asked for an entry of the cache, and what the answer makes of it (lookup.h).
+ */
+#include "secondary/lookup.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <libknot/descriptor.h>
+#include <libknot/errcode.h>
+#include <libknot/packet/wire.h>
+
+#include "secondary/directory.h"
+
+/*! EDE codes (RFC 8914). */
+#define EDE_NOT_READY     14
+#define EDE_UNREACHABLE   22
+#define EDE_NETWORK       23
+
+typedef struct lookup {
+	struct lookup *prev, *next;
+	lookup_via_t *via;
+	cache_entry_t *entry;
+	resolver_question_t *question;
+	uint64_t began_ms;
+	bool ahead;
+	bool of_self;             /*!< This server is asked. */
+	bool verifies;
+	bool next_only;           /*!< The next alias is asked for, as nobody could resolve the whole. */
+} lookup_t;
+
+static struct {
+	uv_loop_t *loop;
+	cache_t *cache;
+	lookup_ended_f ended;
+	lookup_t *oldest, *newest;
+	unsigned ahead;           /*!< Look-ups ahead under way. */
+	uint64_t begun, failed;   /*!< Atomic. */
+} state;
+
+static void count(uint64_t *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+}
+
+void lookup_counters(uint64_t *ret_begun, uint64_t *ret_failed)
+{
+	*ret_begun = __atomic_load_n(&state.begun, __ATOMIC_RELAXED);
+	*ret_failed = __atomic_load_n(&state.failed, __ATOMIC_RELAXED);
+}
+
+void lookups_begin(uv_loop_t *loop, cache_t *cache, lookup_ended_f ended)
+{
+	state.loop = loop;
+	state.cache = cache;
+	state.ended = ended;
+}
+
+void lookups_end(void)
+{
+	assert(state.oldest == NULL && state.newest == NULL && state.ahead == 0);
+	state.loop = NULL;
+	state.cache = NULL;
+}
+
+unsigned lookups_ahead(void)
+{
+	return state.ahead;
+}
+
+/* -- what becomes of an entry ----------------------------------------------------------------------------------------- */
+
+/*! When to ask for a reply anew, if it is in use then. */
+static uint32_t refresh_at(const cache_entry_t *entry, const reply_t *reply, uint32_t now)
+{
+	uint32_t after = reply->ttl - (reply->ttl + 9) / 10;
+	if (entry->wanted > 0 && after < LOOKUP_WANTED_PAUSE_S) {
+		after = LOOKUP_WANTED_PAUSE_S;
+	}
+	return now + (after > 0 ? after : 1);
+}
+
+static void entry_succeed(const lookup_via_t *via, cache_entry_t *entry, reply_t *reply)
+{
+	const uint32_t now = cache_now();
+	cache_succeed(state.cache, entry, reply, via->stale, now);
+	cache_schedule(state.cache, entry, refresh_at(entry, reply, now));
+}
+
+static void entry_fail(cache_entry_t *entry, int ede)
+{
+	cache_fail(state.cache, entry, ede, cache_now());
+	cache_schedule(state.cache, entry, entry->ask_at);
+}
+
+/*! Whose failures are forgotten. */
+typedef struct {
+	uint32_t id;
+	uint32_t since;
+} forgiven_t;
+
+static void forget_pause(cache_entry_t *entry, void *ctx)
+{
+	const forgiven_t *forgiven = ctx;
+	if (entry->upstream != forgiven->id || entry->failures == 0 || (int32_t)(entry->failed - forgiven->since) < 0) {
+		return;
+	}
+	entry->failures = 0;
+	__atomic_store_n(&entry->ask_at, cache_now(), __ATOMIC_RELAXED);
+	if (entry->lookup == NULL) {
+		cache_schedule(state.cache, entry, cache_now());
+	}
+}
+
+void lookups_forgive(const lookup_via_t *via, uint32_t since)
+{
+	forgiven_t forgiven = { .id = via->id, .since = since };
+	cache_walk(state.cache, forget_pause, &forgiven);
+}
+
+/* -- answers ---------------------------------------------------------------------------------------------------------- */
+
+/*! Digests the answer; what is not usable is a failure. */
+static int digest(const lookup_t *lookup, const uint8_t *wire, size_t size, reply_t **ret_reply)
+{
+	const cache_entry_t *entry = lookup->entry;
+	const reply_params_t params = {
+		.name = entry->name,
+		.name_len = entry->name_len,
+		.type = entry->type,
+		.asked = lookup->next_only ? KNOT_RRTYPE_CNAME : entry->type,
+		.ttl_min = lookup->via->ttl_min,
+		.ttl_max = lookup->via->ttl_max,
+		.is_home = directory_has,
+	};
+	int ret = reply_accept(&params, wire, size, ret_reply);
+	if (ret == KNOT_EOK && lookup->next_only && (*ret_reply)->kind != REPLY_HOME) {
+		reply_free(*ret_reply);
+		return KNOT_EDENIED;
+	}
+	if (ret == KNOT_EOK && lookup->of_self && (*ret_reply)->ttl > LOOKUP_SELF_TTL) {
+		(*ret_reply)->ttl = LOOKUP_SELF_TTL;
+	}
+	return ret;
+}
+
+static void lookup_unlink(lookup_t *lookup)
+{
+	*(lookup->prev != NULL ? &lookup->prev->next : &state.oldest) = lookup->next;
+	*(lookup->next != NULL ? &lookup->next->prev : &state.newest) = lookup->prev;
+	lookup->entry->lookup = NULL;
+	lookup->via->under_way--;
+	state.ahead -= lookup->ahead;
+	free(lookup);
+}
+
+/*! Without usable answer: the network's fault, or the resolver's, who is there but does not know. */
+static int failure_of(const lookup_via_t *via, const uint8_t *wire, uint32_t took_ms)
+{
+	return wire == NULL || took_ms >= LOOKUP_SLOW_MS || via->lost ? EDE_NETWORK : EDE_UNREACHABLE;
+}
+
+static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t size)
+{
+	lookup_via_t *via = lookup->via;
+	cache_entry_t *entry = lookup->entry;
+	reply_t *reply = NULL;
+	if (ret == KNOT_EOK) {
+		ret = digest(lookup, wire, size, &reply);
+	} else if (ret == KNOT_ENOENT) {
+		reply = reply_bare(REPLY_NOTHING, LOOKUP_SELF_TTL);
+		ret = reply != NULL ? KNOT_EOK : KNOT_ENOMEM;
+	}
+
+	const lookup_end_t end = {
+		.entry = entry,
+		.answered = ret == KNOT_EOK,
+		.verifies = lookup->verifies,
+		.took_ms = uv_now(state.loop) - lookup->began_ms,
+	};
+	lookup_unlink(lookup);
+	if (ret == KNOT_EOK) {
+		entry_succeed(via, entry, reply);
+	} else {
+		entry_fail(entry, failure_of(via, wire, end.took_ms));
+		count(&state.failed);
+	}
+	state.ended(via, &end);
+}
+
+/* -- questions -------------------------------------------------------------------------------------------------------- */
+
+static int lookup_ask(lookup_t *lookup, resolver_t *resolver);
+
+/*!
+ * A target whose alias leads into one of our zones cannot be resolved by those who do not know that zone, nor if the two
+ * make a loop; but it is for us to go on from there. So where a resolver that does answer has failed, the alias alone is asked for.
+ */
+static bool ask_next_alias(lookup_t *lookup, const uint8_t *wire, size_t size)
+{
+	const lookup_via_t *via = lookup->via;
+	if (lookup->next_only || via->lost || size < KNOT_WIRE_HEADER_SIZE ||
+	    knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL || uv_now(state.loop) - lookup->began_ms >= LOOKUP_SLOW_MS) {
+		return false;
+	}
+	lookup->next_only = true;
+	return lookup_ask(lookup, lookup->of_self ? via->self : via->forwarder) == KNOT_EOK;
+}
+
+static void on_answer(void *ctx, int ret, const uint8_t *wire, size_t size)
+{
+	lookup_t *lookup = ctx;
+	const lookup_via_t *via = lookup->via;
+	lookup->question = NULL;
+	if (ret == KNOT_ENOENT && via->forwarder != NULL && lookup_ask(lookup, via->forwarder) == KNOT_EOK) {
+		return;
+	}
+	if (ret == KNOT_EOK && ask_next_alias(lookup, wire, size)) {
+		return;
+	}
+	lookup_end(lookup, ret, wire, size);
+}
+
+static int lookup_ask(lookup_t *lookup, resolver_t *resolver)
+{
+	const cache_entry_t *entry = lookup->entry;
+	lookup->of_self = resolver == lookup->via->self;
+	const uint16_t type = lookup->next_only ? KNOT_RRTYPE_CNAME : entry->type;
+	return resolver_ask(resolver, entry->name, type, on_answer, lookup, &lookup->question);
+}
+
+static lookup_t *lookup_new(lookup_via_t *via, cache_entry_t *entry, bool ahead)
+{
+	lookup_t *lookup = calloc(1, sizeof(*lookup));
+	if (lookup == NULL) {
+		return NULL;
+	}
+	lookup->via = via;
+	lookup->entry = entry;
+	lookup->ahead = ahead;
+	lookup->began_ms = uv_now(state.loop);
+	lookup->prev = state.newest;
+	*(lookup->prev != NULL ? &lookup->prev->next : &state.oldest) = lookup;
+	state.newest = lookup;
+	entry->lookup = lookup;
+	via->under_way++;
+	state.ahead += ahead;
+	return lookup;
+}
+
+static void lookup_begin(lookup_via_t *via, cache_entry_t *entry, resolver_t *resolver, bool ahead)
+{
+	__atomic_store_n(&entry->asked, true, __ATOMIC_RELAXED);
+	count(&state.begun);
+	lookup_t *lookup = lookup_new(via, entry, ahead);
+	if (lookup != NULL && lookup_ask(lookup, resolver) == KNOT_EOK) {
+		return;
+	}
+	if (lookup != NULL) {
+		lookup_unlink(lookup);
+	}
+	entry_fail(entry, EDE_UNREACHABLE);
+}
+
+void lookup_start(lookup_via_t *via, cache_entry_t *entry, bool ahead)
+{
+	if (entry->lookup != NULL) {
+		return;
+	}
+	resolver_t *resolver = via->self != NULL ? via->self : via->forwarder;
+	if (resolver == NULL || (via->lost && via->under_way >= LOOKUP_PROBES_MAX)) {
+		entry_fail(entry, resolver != NULL ? EDE_NETWORK : EDE_NOT_READY);
+	} else if (via->under_way >= RESOLVER_QUESTIONS_MAX) {
+		__atomic_store_n(&entry->asked, false, __ATOMIC_RELEASE); /* Whoever asks next brings it again. */
+		cache_schedule(state.cache, entry, cache_now() + 1);
+	} else {
+		lookup_begin(via, entry, resolver, ahead);
+	}
+}
+
+static bool is_verified(const lookup_via_t *via)
+{
+	for (const lookup_t *lookup = state.oldest; lookup != NULL; lookup = lookup->next) {
+		if (lookup->via == via && lookup->verifies) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void lookup_verify(lookup_via_t *via, cache_entry_t *entry)
+{
+	if (is_verified(via)) {
+		return;
+	}
+	lookup_start(via, entry, false);
+	lookup_t *lookup = entry->lookup;
+	if (lookup != NULL) {
+		lookup->verifies = true;
+	}
+}
+
+void lookups_restart(lookup_via_t *via)
+{
+	for (lookup_t *lookup = state.oldest, *next; lookup != NULL; lookup = next) {
+		next = lookup->next;
+		if (lookup->via != via || lookup->of_self) {
+			continue;
+		}
+		resolver_cancel(lookup->question);
+		lookup->question = NULL;
+		if (lookup_ask(lookup, via->forwarder) != KNOT_EOK) {
+			cache_entry_t *entry = lookup->entry;
+			lookup_unlink(lookup);
+			entry_fail(entry, EDE_UNREACHABLE);
+		}
+	}
+}
+
+void lookups_drop(lookup_via_t *via)
+{
+	for (lookup_t *lookup = state.oldest, *next; lookup != NULL; lookup = next) {
+		next = lookup->next;
+		if (lookup->via == via) {
+			cache_entry_t *entry = lookup->entry;
+			resolver_cancel(lookup->question);
+			lookup_unlink(lookup);
+			cache_schedule(state.cache, entry, cache_now());
+		}
+	}
+}
+
+void lookups_expire(void)
+{
+	const uint64_t now = uv_now(state.loop);
+	while (state.oldest != NULL && now - state.oldest->began_ms >= LOOKUP_TIMEOUT_MS) {
+		lookup_t *lookup = state.oldest;
+		resolver_cancel(lookup->question);
+		lookup_end(lookup, KNOT_ETIMEOUT, NULL, 0);
+	}
+}
