@@ -121,7 +121,7 @@ foreign_note_t foreign_loop(void)
 /*! Why what there is of a target is not all. */
 static void note_put(foreign_note_t *note, int ede)
 {
-	const char *text = "";
+	const char *text = "alias target does not validate"; /* codes about DNSSEC */
 	switch (ede) {
 	case KNOT_EDNS_EDE_NOT_READY:
 		text = "alias target is being looked up";

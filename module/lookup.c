@@ -9,16 +9,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <libknot/consts.h>
 #include <libknot/descriptor.h>
 #include <libknot/errcode.h>
 #include <libknot/packet/wire.h>
 
 #include "secondary/directory.h"
-
-/*! EDE codes (RFC 8914). */
-#define EDE_NOT_READY     14
-#define EDE_UNREACHABLE   22
-#define EDE_NETWORK       23
 
 typedef struct lookup {
 	struct lookup *prev, *next;
@@ -157,10 +153,22 @@ static void lookup_unlink(lookup_t *lookup)
 	free(lookup);
 }
 
-/*! Without usable answer: the network's fault, or the resolver's, who is there but does not know. */
-static int failure_of(const lookup_via_t *via, const uint8_t *wire, uint32_t took_ms)
+/*! What is wrong with the signatures, whoever found that out; or KNOT_EDNS_EDE_NONE. */
+static int validation_error(int ret, const uint8_t *wire, size_t size)
 {
-	return wire == NULL || took_ms >= LOOKUP_SLOW_MS || via->lost ? EDE_NETWORK : EDE_UNREACHABLE;
+	if (ret == KNOT_ESEMCHECK) {
+		return KNOT_EDNS_EDE_BOGUS;
+	}
+	return wire != NULL ? reply_validation_error(wire, size) : KNOT_EDNS_EDE_NONE;
+}
+
+/*! Without usable answer: the zone's fault, the network's, or the resolver's, who is there but does not know. */
+static int failure_of(const lookup_via_t *via, int invalid, const uint8_t *wire, uint32_t took_ms)
+{
+	if (invalid != KNOT_EDNS_EDE_NONE) {
+		return invalid;
+	}
+	return wire == NULL || took_ms >= LOOKUP_SLOW_MS || via->lost ? KNOT_EDNS_EDE_NETWORK : KNOT_EDNS_EDE_NREACH_AUTH;
 }
 
 static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t size)
@@ -168,6 +176,8 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 	lookup_via_t *via = lookup->via;
 	cache_entry_t *entry = lookup->entry;
 	reply_t *reply = NULL;
+	const int invalid = validation_error(ret, wire, size);
+	const uint32_t took_ms = uv_now(state.loop) - lookup->began_ms;
 	if (ret == KNOT_EOK) {
 		ret = digest(lookup, wire, size, &reply);
 	} else if (ret == KNOT_ENOENT) {
@@ -179,13 +189,14 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 		.entry = entry,
 		.answered = ret == KNOT_EOK,
 		.verifies = lookup->verifies,
-		.took_ms = uv_now(state.loop) - lookup->began_ms,
+		.slow = took_ms >= LOOKUP_SLOW_MS && invalid == KNOT_EDNS_EDE_NONE,
+		.took_ms = took_ms,
 	};
 	lookup_unlink(lookup);
 	if (ret == KNOT_EOK) {
 		entry_succeed(via, entry, reply);
 	} else {
-		entry_fail(entry, failure_of(via, wire, end.took_ms));
+		entry_fail(entry, failure_of(via, invalid, wire, took_ms));
 		count(&state.failed);
 	}
 	state.ended(via, &end);
@@ -203,7 +214,8 @@ static bool ask_next_alias(lookup_t *lookup, const uint8_t *wire, size_t size)
 {
 	const lookup_via_t *via = lookup->via;
 	if (lookup->next_only || via->lost || size < KNOT_WIRE_HEADER_SIZE ||
-	    knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL || uv_now(state.loop) - lookup->began_ms >= LOOKUP_SLOW_MS) {
+	    knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL || uv_now(state.loop) - lookup->began_ms >= LOOKUP_SLOW_MS ||
+	    reply_validation_error(wire, size) != KNOT_EDNS_EDE_NONE) {
 		return false;
 	}
 	lookup->next_only = true;
@@ -262,7 +274,7 @@ static void lookup_begin(lookup_via_t *via, cache_entry_t *entry, resolver_t *re
 	if (lookup != NULL) {
 		lookup_unlink(lookup);
 	}
-	entry_fail(entry, EDE_UNREACHABLE);
+	entry_fail(entry, KNOT_EDNS_EDE_NREACH_AUTH);
 }
 
 void lookup_start(lookup_via_t *via, cache_entry_t *entry, bool ahead)
@@ -272,7 +284,7 @@ void lookup_start(lookup_via_t *via, cache_entry_t *entry, bool ahead)
 	}
 	resolver_t *resolver = via->self != NULL ? via->self : via->forwarder;
 	if (resolver == NULL || (via->lost && via->under_way >= LOOKUP_PROBES_MAX)) {
-		entry_fail(entry, resolver != NULL ? EDE_NETWORK : EDE_NOT_READY);
+		entry_fail(entry, resolver != NULL ? KNOT_EDNS_EDE_NETWORK : KNOT_EDNS_EDE_NOT_READY);
 	} else if (via->under_way >= RESOLVER_QUESTIONS_MAX) {
 		__atomic_store_n(&entry->asked, false, __ATOMIC_RELEASE); /* Whoever asks next brings it again. */
 		cache_schedule(state.cache, entry, cache_now() + 1);
@@ -315,7 +327,7 @@ void lookups_restart(lookup_via_t *via)
 		if (lookup_ask(lookup, via->forwarder) != KNOT_EOK) {
 			cache_entry_t *entry = lookup->entry;
 			lookup_unlink(lookup);
-			entry_fail(entry, EDE_UNREACHABLE);
+			entry_fail(entry, KNOT_EDNS_EDE_NREACH_AUTH);
 		}
 	}
 }

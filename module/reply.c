@@ -13,6 +13,7 @@
 #include <libknot/descriptor.h>
 #include <libknot/errcode.h>
 #include <libknot/packet/wire.h>
+#include <libknot/rrtype/opt.h>
 
 /*! Names remembered for compression. More would seldom save octets: the owners of a reply are few. */
 #define KNOWN_MAX     32
@@ -183,13 +184,79 @@ static int read_message(digest_t *digest)
 	return pos > 0 ? KNOT_EOK : KNOT_EMALF;
 }
 
+/* -- errors ----------------------------------------------------------------------------------------------------------- */
+
+/*! Codes that say what is wrong with keys, signatures or proofs (RFC 8914, section 4). */
+static bool is_about_dnssec(uint16_t code)
+{
+	return code == KNOT_EDNS_EDE_DNSKEY_ALG || code == KNOT_EDNS_EDE_DS_DIGEST || code == KNOT_EDNS_EDE_NSEC3_ITERS ||
+	       (code >= KNOT_EDNS_EDE_INDETERMINATE && code <= KNOT_EDNS_EDE_NSEC_MISS);
+}
+
+static int find_error(const uint8_t *options, size_t len)
+{
+	for (size_t pos = 0; len - pos >= 4; ) {
+		const uint16_t code = knot_wire_read_u16(options + pos), option_len = knot_wire_read_u16(options + pos + 2);
+		pos += 4;
+		if (len - pos < option_len) {
+			break;
+		}
+		if (code == KNOT_EDNS_OPTION_EDE && option_len >= 2 && is_about_dnssec(knot_wire_read_u16(options + pos))) {
+			return knot_wire_read_u16(options + pos);
+		}
+		pos += option_len;
+	}
+	return KNOT_EDNS_EDE_NONE;
+}
+
+/*! Where the name at \a pos ends, and \a fixed octets after it are there; or KNOT_EMALF. */
+static int skip_name(const uint8_t *wire, size_t size, size_t pos, size_t fixed)
+{
+	uint8_t name[WIRE_NAME_MAX];
+	size_t len;
+	const int taken = wire_name_read(wire, size, pos, name, &len);
+	return taken > 0 && size - pos - taken >= fixed ? (int)(pos + taken) : KNOT_EMALF;
+}
+
+int reply_validation_error(const uint8_t *wire, size_t size)
+{
+	if (size < KNOT_WIRE_HEADER_SIZE || size > MESSAGE_MAX) {
+		return KNOT_EDNS_EDE_NONE;
+	}
+	int pos = KNOT_WIRE_HEADER_SIZE;
+	for (unsigned i = knot_wire_get_qdcount(wire); i > 0; i--) {
+		pos = skip_name(wire, size, pos, 4);
+		if (pos < 0) {
+			return KNOT_EDNS_EDE_NONE;
+		}
+		pos += 4;
+	}
+	const unsigned count = knot_wire_get_ancount(wire) + knot_wire_get_nscount(wire) + knot_wire_get_arcount(wire);
+	for (unsigned i = 0; i < count; i++) {
+		const int fixed = skip_name(wire, size, pos, FIXED_SIZE);
+		if (fixed < 0) {
+			break;
+		}
+		const uint16_t rdlen = knot_wire_read_u16(wire + fixed + 8);
+		pos = fixed + FIXED_SIZE;
+		if (size - pos < rdlen) {
+			break;
+		}
+		if (knot_wire_read_u16(wire + fixed) == KNOT_RRTYPE_OPT) {
+			return find_error(wire + pos, rdlen);
+		}
+		pos += rdlen;
+	}
+	return KNOT_EDNS_EDE_NONE;
+}
+
+/* -- writing ---------------------------------------------------------------------------------------------------------- */
+
 static bool is_owned(const digest_t *digest, const record_t *record, const name_t *owner)
 {
 	name_t name;
 	return read_name(digest, record->owner, &name) > 0 && name_equal(&name, owner);
 }
-
-/* -- writing ---------------------------------------------------------------------------------------------------------- */
 
 static void write_octets(writer_t *writer, const uint8_t *src, size_t len)
 {

@@ -7,6 +7,7 @@
 #include "secondary/resolver.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define SELF_TIMEOUT_MS     2000
 /*! As exchange.h takes over UDP. */
 #define SELF_PAYLOAD        4096
+/*! A resolver that has just failed remembers why: if that does not come at once, it is not worth waiting for. */
+#define REASON_TIMEOUT_MS   300
 
 struct resolver_question {
 	resolver_t *resolver;
@@ -30,8 +33,9 @@ struct resolver_question {
 	resolver_done_f done;
 	void *ctx;
 	int id;                   /*!< libunbound's. */
+	bool answered;            /*!< libunbound is done with it. */
 	exchange_t *exchange;     /*!< Of `self`. */
-	uint8_t *answer;          /*!< Of `self`: owned, \a answer_len octets. */
+	uint8_t *answer;          /*!< Of `self`, or a failure whose reason is asked for: owned, \a answer_len octets. */
 	size_t answer_len;
 	bool tcp;
 	size_t query_len;
@@ -44,6 +48,9 @@ struct resolver {
 	struct ub_ctx *ub;        /*!< NULL: `self`. */
 	uv_poll_t poll;
 	struct sockaddr_storage self;
+	struct sockaddr_storage *servers; /*!< Of a forwarder. */
+	unsigned server_count;
+	unsigned reason_at;       /*!< The server that is asked for reasons: the next one, when it does not answer. */
 };
 
 /* -- questions -------------------------------------------------------------------------------------------------------- */
@@ -103,7 +110,6 @@ static void question_end(resolver_question_t *question, int ret, const uint8_t *
  */
 static const char COMMON[] =
 	"server:\n"
-	" module-config: \"iterator\"\n"
 	" do-not-query-localhost: no\n"
 	" unblock-lan-zones: yes\n"
 	" insecure-lan-zones: yes\n"
@@ -131,21 +137,22 @@ static const char *const special[] = {
 	"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
 };
 
-static void config_write(FILE *file, const struct sockaddr_storage *servers, unsigned count)
+static void config_write(FILE *file, const resolver_params_t *params)
 {
 	fputs(COMMON, file);
+	fprintf(file, " module-config: \"%siterator\"\n", params->trust_anchor != NULL ? "validator " : "");
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
 		fprintf(file, " local-zone: \"%s\" nodefault\n", special[i]);
 	}
 	fputs("forward-zone:\n name: \".\"\n forward-no-cache: yes\n", file);
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < params->count; i++) {
 		char text[ADDRESS_TEXT_MAX];
-		fprintf(file, " forward-addr: \"%s\"\n", address_text(&servers[i], text));
+		fprintf(file, " forward-addr: \"%s\"\n", address_text(&params->servers[i], text));
 	}
 }
 
 /*! libunbound reads most of this from a file only; one in memory has no name that others could use. */
-static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers, unsigned count)
+static int config_load(struct ub_ctx *ub, const resolver_params_t *params)
 {
 	int fd = memfd_create("mod-secondary", MFD_CLOEXEC);
 	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -155,7 +162,7 @@ static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers
 		}
 		return KNOT_ENOMEM;
 	}
-	config_write(file, servers, count);
+	config_write(file, params);
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	const bool loaded = fflush(file) == 0 && ub_ctx_config(ub, path) == 0;
@@ -163,15 +170,27 @@ static int config_load(struct ub_ctx *ub, const struct sockaddr_storage *servers
 	return loaded ? KNOT_EOK : KNOT_ERROR;
 }
 
-static int context_new(const struct sockaddr_storage *servers, unsigned count, struct ub_ctx **ret_ub)
+/*! libunbound reads the file when it begins, and until then does not tell whether it can: taking out a name is to begin. */
+static int add_trust_anchor(struct ub_ctx *ub, const char *path)
+{
+	return ub_ctx_add_ta_file(ub, path) == 0 && ub_ctx_zone_remove(ub, "invalid.") == 0 ? KNOT_EOK : KNOT_ERROR;
+}
+
+static int context_new(const resolver_params_t *params, struct ub_ctx **ret_ub)
 {
 	struct ub_ctx *ub = ub_ctx_create();
 	if (ub == NULL) {
 		return KNOT_ENOMEM;
 	}
 	(void)ub_ctx_debugout(ub, NULL); /* It would write into whatever stderr is. */
-	int ret = config_load(ub, servers, count);
-	if (ret == KNOT_EOK && (ub_ctx_async(ub, 1) != 0 || ub_fd(ub) < 0)) {
+	int ret = config_load(ub, params);
+	if (ret == KNOT_EOK && ub_ctx_async(ub, 1) != 0) {
+		ret = KNOT_ERROR;
+	}
+	if (ret == KNOT_EOK && params->trust_anchor != NULL) {
+		ret = add_trust_anchor(ub, params->trust_anchor);
+	}
+	if (ret == KNOT_EOK && ub_fd(ub) < 0) {
 		ret = KNOT_ERROR;
 	}
 	if (ret != KNOT_EOK) {
@@ -182,12 +201,16 @@ static int context_new(const struct sockaddr_storage *servers, unsigned count, s
 	return KNOT_EOK;
 }
 
+static bool ask_reason(resolver_question_t *question, const struct ub_result *result);
+
 static void on_answer(void *ctx, int error, struct ub_result *result)
 {
 	resolver_question_t *question = ctx;
 	if (error != 0 || result == NULL || result->answer_packet == NULL) {
 		question_end(question, KNOT_ETIMEOUT, NULL, 0);
-	} else {
+	} else if (result->bogus) {
+		question_end(question, KNOT_ESEMCHECK, NULL, 0);
+	} else if (!ask_reason(question, result)) {
 		question_end(question, KNOT_EOK, result->answer_packet, result->answer_len);
 	}
 	ub_resolve_free(result);
@@ -202,29 +225,49 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	}
 }
 
+static void resolver_destroy(resolver_t *resolver)
+{
+	free(resolver->servers);
+	free(resolver);
+}
+
+static int servers_keep(resolver_t *resolver, const resolver_params_t *params)
+{
+	const size_t size = params->count * sizeof(params->servers[0]);
+	resolver->servers = malloc(size);
+	if (resolver->servers == NULL) {
+		return KNOT_ENOMEM;
+	}
+	memcpy(resolver->servers, params->servers, size);
+	resolver->server_count = params->count;
+	return KNOT_EOK;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	resolver_t *resolver = handle->data;
 	ub_ctx_delete(resolver->ub);
-	free(resolver);
+	resolver_destroy(resolver);
 }
 
-int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
-                           resolver_t **ret_resolver)
+int resolver_new_forwarder(uv_loop_t *loop, const resolver_params_t *params, resolver_t **ret_resolver)
 {
-	assert(count > 0);
+	assert(params->count > 0);
 	resolver_t *resolver = calloc(1, sizeof(*resolver));
 	if (resolver == NULL) {
 		return KNOT_ENOMEM;
 	}
 	resolver->loop = loop;
-	int ret = context_new(servers, count, &resolver->ub);
+	int ret = servers_keep(resolver, params);
+	if (ret == KNOT_EOK) {
+		ret = context_new(params, &resolver->ub);
+	}
 	if (ret == KNOT_EOK && uv_poll_init(loop, &resolver->poll, ub_fd(resolver->ub)) != 0) {
 		ub_ctx_delete(resolver->ub);
 		ret = KNOT_ERROR;
 	}
 	if (ret != KNOT_EOK) {
-		free(resolver);
+		resolver_destroy(resolver);
 		return ret;
 	}
 	resolver->poll.data = resolver;
@@ -243,20 +286,129 @@ static int ask_forwarder(resolver_question_t *question, const uint8_t *name, uin
 	       ? KNOT_EOK : KNOT_ERROR;
 }
 
+/*! Has a line of the file a record that can be an anchor? libunbound takes a file without one for none. */
+static bool has_anchor(FILE *file)
+{
+	char line[4096];
+	while (fgets(line, sizeof(line), file) != NULL) {
+		char *rest = line;
+		for (char *word = strtok_r(line, " \t\r\n", &rest); word != NULL && word[0] != ';';
+		     word = strtok_r(NULL, " \t\r\n", &rest)) {
+			if (strcasecmp(word, "DS") == 0 || strcasecmp(word, "DNSKEY") == 0) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+int resolver_check_trust_anchor(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	if (file == NULL) {
+		return knot_map_errno_code(errno);
+	}
+	const bool found = has_anchor(file);
+	fclose(file);
+	if (!found) {
+		return KNOT_ENOENT;
+	}
+	struct ub_ctx *ub = ub_ctx_create();
+	if (ub == NULL) {
+		return KNOT_ENOMEM;
+	}
+	(void)ub_ctx_debugout(ub, NULL);
+	int ret = add_trust_anchor(ub, path) == KNOT_EOK ? KNOT_EOK : KNOT_EMALF;
+	ub_ctx_delete(ub);
+	return ret;
+}
+
+/* -- answers that are kept -------------------------------------------------------------------------------------------- */
+
+/*! Without memory for it there is none. */
+static void answer_keep(resolver_question_t *question, const uint8_t *wire, size_t len)
+{
+	free(question->answer);
+	question->answer = malloc(len);
+	question->answer_len = 0;
+	if (question->answer != NULL) {
+		memcpy(question->answer, wire, len);
+		question->answer_len = len;
+	}
+}
+
+/*! With DO, as signatures are kept too. */
+static void write_query(resolver_question_t *question, const uint8_t *name, uint16_t type, bool recursion)
+{
+	uint8_t *wire = question->query;
+	const size_t name_len = knot_dname_size(name);
+	if (recursion) {
+		knot_wire_set_rd(wire);
+	}
+	knot_wire_set_qdcount(wire, 1);
+	knot_wire_set_arcount(wire, 1);
+	wire += KNOT_WIRE_HEADER_SIZE;
+	memcpy(wire, name, name_len);
+	wire += name_len;
+	knot_wire_write_u16(wire, type);
+	knot_wire_write_u16(wire + 2, KNOT_CLASS_IN);
+	wire += 4;
+	wire[0] = 0;
+	knot_wire_write_u16(wire + 1, KNOT_RRTYPE_OPT);
+	knot_wire_write_u16(wire + 3, SELF_PAYLOAD);
+	knot_wire_write_u32(wire + 5, KNOT_EDNS_DO_MASK);
+	knot_wire_write_u16(wire + 9, 0);
+	question->query_len = wire + KNOT_EDNS_MIN_SIZE - question->query;
+}
+
+/* -- reasons ---------------------------------------------------------------------------------------------------------- */
+
+static exchange_next_t reason_message(void *ctx, const uint8_t *msg, size_t len)
+{
+	if (knot_wire_get_rcode(msg) == KNOT_RCODE_SERVFAIL) {
+		answer_keep(ctx, msg, len);
+	}
+	return EXCHANGE_ENOUGH;
+}
+
+static void reason_done(void *ctx, int ret)
+{
+	resolver_question_t *question = ctx;
+	question->exchange = NULL;
+	if (ret != KNOT_EOK) {
+		question->resolver->reason_at++;
+	}
+	question_end(question, question->answer_len > 0 ? KNOT_EOK : KNOT_ENOMEM, question->answer, question->answer_len);
+}
+
+/*! Asks a server why it failed, while the failure waits. False: it did not fail, or cannot be asked. */
+static bool ask_reason(resolver_question_t *question, const struct ub_result *result)
+{
+	static const exchange_callbacks_t callbacks = { .message = reason_message, .done = reason_done };
+	resolver_t *resolver = question->resolver;
+	if (result->answer_len < KNOT_WIRE_HEADER_SIZE ||
+	    knot_wire_get_rcode(result->answer_packet) != KNOT_RCODE_SERVFAIL) {
+		return false;
+	}
+	answer_keep(question, result->answer_packet, result->answer_len);
+	const exchange_params_t params = {
+		.remote = resolver->servers[resolver->reason_at % resolver->server_count],
+		.query = question->query,
+		.query_len = question->query_len,
+		.timeout_ms = REASON_TIMEOUT_MS,
+		.idle_timeout_ms = REASON_TIMEOUT_MS,
+	};
+	question->answered = true;
+	return exchange_start(resolver->loop, &params, &callbacks, question, &question->exchange) == KNOT_EOK;
+}
+
 /* -- self ------------------------------------------------------------------------------------------------------------- */
 
 static int send_self(resolver_question_t *question);
 
 static exchange_next_t self_message(void *ctx, const uint8_t *msg, size_t len)
 {
-	resolver_question_t *question = ctx;
-	free(question->answer);
-	question->answer = malloc(len);
-	question->answer_len = 0;
-	if (question->answer != NULL) {
-		memcpy(question->answer, msg, len);
-		question->answer_len = len;
-	}
+	answer_keep(ctx, msg, len);
 	return EXCHANGE_ENOUGH;
 }
 
@@ -295,27 +447,6 @@ static int send_self(resolver_question_t *question)
 	return exchange_start(question->resolver->loop, &params, &callbacks, question, &question->exchange);
 }
 
-/*! RD=0, so that it is answered from zones; with DO, as signatures are kept too. */
-static void write_query(resolver_question_t *question, const uint8_t *name, uint16_t type)
-{
-	uint8_t *wire = question->query;
-	const size_t name_len = knot_dname_size(name);
-	knot_wire_set_qdcount(wire, 1);
-	knot_wire_set_arcount(wire, 1);
-	wire += KNOT_WIRE_HEADER_SIZE;
-	memcpy(wire, name, name_len);
-	wire += name_len;
-	knot_wire_write_u16(wire, type);
-	knot_wire_write_u16(wire + 2, KNOT_CLASS_IN);
-	wire += 4;
-	wire[0] = 0;
-	knot_wire_write_u16(wire + 1, KNOT_RRTYPE_OPT);
-	knot_wire_write_u16(wire + 3, SELF_PAYLOAD);
-	knot_wire_write_u32(wire + 5, KNOT_EDNS_DO_MASK);
-	knot_wire_write_u16(wire + 9, 0);
-	question->query_len = wire + KNOT_EDNS_MIN_SIZE - question->query;
-}
-
 int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, resolver_t **ret_resolver)
 {
 	resolver_t *resolver = calloc(1, sizeof(*resolver));
@@ -337,13 +468,8 @@ int resolver_ask(resolver_t *resolver, const uint8_t *name, uint16_t type, resol
 	if (question == NULL) {
 		return KNOT_ENOMEM;
 	}
-	int ret;
-	if (resolver->ub != NULL) {
-		ret = ask_forwarder(question, name, type);
-	} else {
-		write_query(question, name, type);
-		ret = send_self(question);
-	}
+	write_query(question, name, type, resolver->ub != NULL);
+	int ret = resolver->ub != NULL ? ask_forwarder(question, name, type) : send_self(question);
 	if (ret != KNOT_EOK) {
 		question_free(question);
 		return ret;
@@ -357,7 +483,7 @@ void resolver_cancel(resolver_question_t *question)
 	if (question == NULL) {
 		return;
 	}
-	if (question->resolver->ub != NULL) {
+	if (question->resolver->ub != NULL && !question->answered) {
 		(void)ub_cancel(question->resolver->ub, question->id);
 	}
 	exchange_cancel(question->exchange);
@@ -375,6 +501,6 @@ void resolver_free(resolver_t *resolver)
 	if (resolver->ub != NULL) {
 		uv_close((uv_handle_t *)&resolver->poll, on_closed);
 	} else {
-		free(resolver);
+		resolver_destroy(resolver);
 	}
 }

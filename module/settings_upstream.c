@@ -17,6 +17,7 @@
 
 #include "secondary/address.h"
 #include "secondary/resolv_conf.h"
+#include "secondary/resolver.h"
 
 #define C_SERVER "\x06""server"
 #define C_LISTEN "\x06""listen"
@@ -41,11 +42,16 @@ static bool is_server_start(void)
 	return strcmp(program_invocation_short_name, "knotd") == 0 && !__atomic_load_n(&has_loaded, __ATOMIC_ACQUIRE);
 }
 
-static int refuse(knotd_conf_check_args_t *args, const char *item, const char *what)
+static int refuse_of(knotd_conf_check_args_t *args, const yp_name_t *item, const char *value, const char *what)
 {
-	(void)snprintf(check_error, sizeof(check_error), "'upstream' %s (%s)", item, what);
+	(void)snprintf(check_error, sizeof(check_error), "'%s' %s (%s)", item + 1, value, what);
 	args->err_str = check_error;
 	return KNOT_EINVAL;
+}
+
+static int refuse(knotd_conf_check_args_t *args, const char *value, const char *what)
+{
+	return refuse_of(args, S_UPSTREAM, value, what);
 }
 
 static int check_file(knotd_conf_check_args_t *args, const char *path)
@@ -103,9 +109,33 @@ static int check_ttls(knotd_conf_check_args_t *args)
 	return KNOT_EOK;
 }
 
+static int check_anchor(knotd_conf_check_args_t *args)
+{
+	const char *path = knotd_conf_check_item(args, S_UPSTREAM_ANCHOR).single.string;
+	if (path == NULL) {
+		return KNOT_EOK;
+	}
+	if (path[0] != '/') {
+		return refuse_of(args, S_UPSTREAM_ANCHOR, path, "not an absolute path");
+	}
+	switch (is_server_start() ? KNOT_EOK : resolver_check_trust_anchor(path)) {
+	case KNOT_EOK:
+		return KNOT_EOK;
+	case KNOT_ENOENT:
+		return refuse_of(args, S_UPSTREAM_ANCHOR, path, "no such file, or no DS or DNSKEY record in it");
+	case KNOT_EMALF:
+		return refuse_of(args, S_UPSTREAM_ANCHOR, path, "malformed record");
+	default:
+		return refuse_of(args, S_UPSTREAM_ANCHOR, path, "cannot be read");
+	}
+}
+
 int settings_upstream_check(knotd_conf_check_args_t *args)
 {
 	int ret = check_ttls(args);
+	if (ret == KNOT_EOK) {
+		ret = check_anchor(args);
+	}
 	knotd_conf_t sources = knotd_conf_check_item(args, S_UPSTREAM);
 	for (size_t i = 0; i < sources.count && ret == KNOT_EOK; i++) {
 		ret = check_source(args, sources.multi[i].string);
@@ -246,13 +276,26 @@ static int64_t item_int(knotd_mod_t *mod, const yp_name_t *item)
 	return knotd_conf_mod(mod, item).single.integer;
 }
 
+/*! \param ret_text  Own; NULL: the item is not there. */
+static int text_read(knotd_mod_t *mod, const yp_name_t *item, char **ret_text)
+{
+	const char *text = knotd_conf_mod(mod, item).single.string;
+	char *copy = text != NULL ? strdup(text) : NULL;
+	if (text != NULL && copy == NULL) {
+		return KNOT_ENOMEM;
+	}
+	*ret_text = copy;
+	return KNOT_EOK;
+}
+
 static int options_read(knotd_mod_t *mod, const knotd_conf_t *texts, upstream_options_t *options)
 {
 	options->ttl_min = item_int(mod, S_UPSTREAM_MIN_TTL);
 	options->ttl_max = item_int(mod, S_UPSTREAM_MAX_TTL);
 	options->stale = item_int(mod, S_UPSTREAM_STALE);
 	options->cache_size = item_int(mod, S_UPSTREAM_CACHE);
-	return sources_read(mod, texts, options);
+	int ret = text_read(mod, S_UPSTREAM_ANCHOR, &options->trust_anchor);
+	return ret == KNOT_EOK ? sources_read(mod, texts, options) : ret;
 }
 
 static void foreign_read(knotd_mod_t *mod, foreign_t *foreign)

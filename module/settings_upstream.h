@@ -17,6 +17,7 @@
 #define S_UPSTREAM_MIN_TTL  "\x10""upstream-min-ttl"
 #define S_UPSTREAM_STALE    "\x0E""upstream-stale"
 #define S_UPSTREAM_DNAME    "\x0E""upstream-dname"
+#define S_UPSTREAM_ANCHOR   "\x15""upstream-trust-anchor"
 #define S_UPSTREAM_CACHE    "\x13""upstream-cache-size"
 
 /*! \brief What is refused of these items. Sets err_str. */

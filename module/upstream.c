@@ -143,17 +143,26 @@ static void forget_failures(upstream_t *upstream, uint32_t since)
 	ahead_restart(upstream->via.id);
 }
 
-/*! Reads the list anew. One that is empty now, while there was one before, is taken for a file that is being written. */
-static void servers_update(upstream_t *upstream)
+/*!
+ * Reads the list anew. One that is empty now, while there was one before, is taken for a file that is being written.
+ *
+ * \param forced  The same servers are asked in another way.
+ */
+static void servers_update(upstream_t *upstream, bool forced)
 {
 	upstream_servers_t servers;
 	__atomic_store_n(&upstream->renew, false, __ATOMIC_RELAXED);
 	servers_read(upstream, &servers);
-	if (servers.count == 0 || upstream_servers_equal(&servers, &upstream->servers)) {
+	if (servers.count == 0 || (!forced && upstream_servers_equal(&servers, &upstream->servers))) {
 		return;
 	}
+	const resolver_params_t params = {
+		.servers = servers.addr,
+		.count = servers.count,
+		.trust_anchor = upstream->options.trust_anchor,
+	};
 	resolver_t *forwarder;
-	int ret = resolver_new_forwarder(&state.loop, servers.addr, servers.count, &forwarder);
+	int ret = resolver_new_forwarder(&state.loop, &params, &forwarder);
 	if (ret != KNOT_EOK) {
 		renew_later(upstream, ret);
 		return;
@@ -187,7 +196,7 @@ static void upstream_begin(upstream_t *upstream)
 	if (find_self(upstream, &addr)) {
 		(void)resolver_new_self(&state.loop, &addr, &upstream->via.self);
 	}
-	servers_update(upstream);
+	servers_update(upstream, false);
 }
 
 /* -- reachable or not ------------------------------------------------------------------------------------------------- */
@@ -256,11 +265,10 @@ static void on_ended(lookup_via_t *via, const lookup_end_t *end)
 		hold_note_latency(&upstream->latency, end->took_ms);
 		reach_apply(upstream, reach_answered(&upstream->reach, end->entry));
 	} else {
-		const bool slow = end->took_ms >= LOOKUP_SLOW_MS;
-		if (slow) {
+		if (end->slow) {
 			hold_note_latency(&upstream->latency, HOLD_LATENCY_UNKNOWN);
 		}
-		reach_apply(upstream, reach_failed(&upstream->reach, end->entry, slow, end->verifies, cache_now()));
+		reach_apply(upstream, reach_failed(&upstream->reach, end->entry, end->slow, end->verifies, cache_now()));
 	}
 	hold_wake();
 	ahead_ask();
@@ -357,9 +365,10 @@ static void take_upstreams(void)
 /*! What is to be seen to each second. */
 static void look_after(upstream_t *upstream)
 {
-	if (__atomic_load_n(&upstream->renew, __ATOMIC_RELAXED) ||
+	const bool changed = upstream_anchor_changed(&upstream->options, upstream->files);
+	if (changed || __atomic_load_n(&upstream->renew, __ATOMIC_RELAXED) ||
 	    upstream_files_changed(&upstream->options, upstream->files)) {
-		servers_update(upstream);
+		servers_update(upstream, changed || upstream->renew_failed);
 	}
 	if (upstream->reach.lost && upstream->via.under_way == 0) {
 		cache_entry_t *entry = entry_of(upstream, reach_probe(&upstream->reach));

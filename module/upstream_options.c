@@ -24,8 +24,10 @@ void upstream_options_clear(upstream_options_t *options)
 		free(options->source[i].path);
 	}
 	free(options->source);
+	free(options->trust_anchor);
 	free(options->own);
 	options->source = NULL;
+	options->trust_anchor = NULL;
 	options->own = NULL;
 	options->source_count = options->own_count = 0;
 }
@@ -43,10 +45,15 @@ static bool source_equal(const upstream_source_t *a, const upstream_source_t *b)
 	return false;
 }
 
+static bool text_equal(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 bool upstream_options_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
 	if (a->source_count != b->source_count || a->ttl_min != b->ttl_min || a->ttl_max != b->ttl_max ||
-	    a->stale != b->stale) {
+	    a->stale != b->stale || !text_equal(a->trust_anchor, b->trust_anchor)) {
 		return false;
 	}
 	for (unsigned i = 0; i < a->source_count; i++) {
@@ -127,6 +134,15 @@ bool upstream_files_changed(const upstream_options_t *options, const upstream_fi
 	return false;
 }
 
+bool upstream_anchor_changed(const upstream_options_t *options, const upstream_file_t *files)
+{
+	if (options->trust_anchor == NULL) {
+		return false;
+	}
+	const upstream_file_t now = file_look(options->trust_anchor);
+	return !file_same(&now, &files[options->source_count]);
+}
+
 /* -- servers ---------------------------------------------------------------------------------------------------------- */
 
 static in_port_t *port_of(struct sockaddr_storage *addr)
@@ -160,6 +176,9 @@ void upstream_servers_read(const upstream_options_t *options, upstream_file_t *f
                            upstream_servers_t *ret_servers)
 {
 	ret_servers->count = 0;
+	if (files != NULL && options->trust_anchor != NULL) {
+		files[options->source_count] = file_look(options->trust_anchor);
+	}
 	for (unsigned i = 0; i < options->source_count; i++) {
 		const upstream_source_t *source = &options->source[i];
 		struct sockaddr_storage found[RESOLV_CONF_SERVERS_MAX];

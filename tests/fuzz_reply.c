@@ -69,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const reply_params_t params = {
 		.name = question, .name_len = 7, .type = KNOT_RRTYPE_A, .asked = KNOT_RRTYPE_A, .ttl_max = 1000, .is_home = is_home,
 	};
+	(void)reply_validation_error(wire, KNOT_WIRE_HEADER_SIZE + sizeof(question) - 1 + size - 3);
 	reply_t *reply;
 	if (reply_accept(&params, wire, KNOT_WIRE_HEADER_SIZE + sizeof(question) - 1 + size - 3, &reply) == KNOT_EOK) {
 		check_sent(reply, false);

@@ -301,11 +301,54 @@ END_TEST
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
+/*! Options of the OPT record of a failure, and the code that is taken from them. */
+#define OPTIONS(text) text, sizeof(text) - 1
+static const struct {
+	const char *options;
+	size_t len;
+	int code;
+} errors[] = {
+	{ OPTIONS(""), KNOT_EDNS_EDE_NONE },
+	{ OPTIONS("\0\17\0\2\0\6"), KNOT_EDNS_EDE_BOGUS },
+	{ OPTIONS("\0\17\0\7\0\7 late"), KNOT_EDNS_EDE_SIG_EXPIRED },
+	{ OPTIONS("\0\17\0\2\0\26"), KNOT_EDNS_EDE_NONE },           /* 22: not about DNSSEC */
+	{ OPTIONS("\0\17\0\2\0\3\0\17\0\2\0\14"), KNOT_EDNS_EDE_NSEC_MISS },
+	{ OPTIONS("\0\12\0\4abcd\0\17\0\2\0\33"), KNOT_EDNS_EDE_NSEC3_ITERS },
+	{ OPTIONS("\0\17\0\1\0\0\17\0\2\0\1"), KNOT_EDNS_EDE_DNSKEY_ALG }, /* the first has no code */
+	{ OPTIONS("\0\17\0\3\0\6"), KNOT_EDNS_EDE_NONE },            /* longer than the record */
+	{ OPTIONS("\0\17\0"), KNOT_EDNS_EDE_NONE },
+	{ OPTIONS("\0\17\0\2\0\0"), KNOT_EDNS_EDE_NONE },
+	{ OPTIONS("\0\17\0\2\1\6"), KNOT_EDNS_EDE_NONE },
+};
+
+START_TEST(test_validation_error)
+{
+	static reply_wire_t reply;
+	reply_wire_make(&reply, "www.t.", KNOT_RRTYPE_A, KNOT_RCODE_SERVFAIL, "www.t. 300 A 192.0.2.1\n", "");
+	uint8_t *opt = reply.wire + reply.size;
+	memcpy(opt, "\0\0\51\4\320\0\0\0\0\0", 10);
+	opt[10] = errors[_i].len;
+	memcpy(opt + 11, errors[_i].options, errors[_i].len);
+	const size_t size = reply.size + 11 + errors[_i].len;
+	ck_assert_int_eq(reply_validation_error(reply.wire, size), KNOT_EDNS_EDE_NONE); /* it is in no section */
+	knot_wire_set_arcount(reply.wire, 1);
+	ck_assert_int_eq(reply_validation_error(reply.wire, size), errors[_i].code);
+	for (size_t cut = 0; cut < size; cut++) {
+		/* In memory of its own, so that a sanitizer sees what is read beyond. */
+		uint8_t *copy = malloc(cut + 1);
+		memcpy(copy, reply.wire, cut);
+		ck_assert_int_eq(reply_validation_error(copy, cut), KNOT_EDNS_EDE_NONE);
+		free(copy);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reply");
 	TCase *tcase = tcase_create("all");
 	tcase_add_loop_test(tcase, test_cases, 0, COUNT(cases));
+	tcase_add_loop_test(tcase, test_validation_error, 0, sizeof(errors) / sizeof(errors[0]));
 	tcase_add_test(tcase, test_ttl_counts_down);
 	tcase_add_test(tcase, test_not_an_answer);
 	tcase_add_test(tcase, test_mutations);

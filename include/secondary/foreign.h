@@ -13,7 +13,7 @@
  *
  *     known       answer, or SOA of the target's zone; response code of the target (RFC 6604)
  *     stale       the same, TTL at most REPLY_STALE_TTL; EDE 3, for a name that does not exist 19
- *     not known   our aliases; EDE 14, after a failure 22 or 23
+ *     not known   our aliases; EDE 14, after a failure 22 or 23, or a code about DNSSEC
  *     a loop      our aliases; EDE 0 with text
  *     no room     nothing; TC
  *

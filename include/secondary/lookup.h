@@ -5,7 +5,8 @@
  * \brief Look-ups: who is asked for an entry of the cache, and what the answer makes of it.
  *
  * `self`, where there is one, is asked first, and the list for what it is not authoritative for. A look-up ends after
- * LOOKUP_TIMEOUT_MS; its failure is remembered (cache.h). How it ended is told to the callback given at the beginning, when
+ * LOOKUP_TIMEOUT_MS; its failure is remembered (cache.h) with an EDE code: what is wrong with the signatures of the name, where
+ * we or the resolver have found that out, else 22 or 23. How it ended is told to the callback given at the beginning, when
  * the entry has been written and scheduled.
  *
  * Thread: the one that runs the loop. Blocks: no. Nothing here comes back to its caller: answers are for later.
@@ -42,6 +43,7 @@ typedef struct {
 	const cache_entry_t *entry;
 	bool answered;
 	bool verifies;            /*!< It was begun with lookup_verify(). */
+	bool slow;                /*!< It failed, and took so long that perhaps nobody is there. */
 	uint32_t took_ms;
 } lookup_end_t;
 

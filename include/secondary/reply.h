@@ -91,6 +91,12 @@ typedef struct reply {
  */
 int reply_accept(const reply_params_t *params, const uint8_t *wire, size_t size, reply_t **ret_reply);
 
+/*!
+ * \brief What the failure \a wire says of validation: the code of its first Extended DNS Error (RFC 8914) that is about DNSSEC,
+ *        or KNOT_EDNS_EDE_NONE. The message is hostile.
+ */
+int reply_validation_error(const uint8_t *wire, size_t size);
+
 /*! \brief A reply without records, of a kind that needs none. Own: reply_free(), or NULL (no memory). */
 reply_t *reply_bare(reply_kind_t kind, uint32_t ttl);
 

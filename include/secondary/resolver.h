@@ -9,6 +9,9 @@
  * random ports, 0x20, TCP on truncation, and remembers which of the servers answer, how fast. Names for which it
  * would have answers of its own (test., home.arpa., 10.in-addr.arpa. …) are asked as all others.
  *
+ * With a trust anchor libunbound validates what it is told, and what it finds bogus is no answer. Why a resolver that validates
+ * says SERVFAIL, libunbound keeps to itself: so that resolver is asked once more, over UDP, for the Extended DNS Error alone.
+ *
  * `self` is asked with RD=0 over UDP, TCP on truncation, with exchange.h, and believed only where it is authoritative.
  *
  * No TLS: Debian 12 builds libunbound without it (with nettle, where the unbound server has OpenSSL).
@@ -31,17 +34,31 @@ typedef struct resolver_question resolver_question_t;
  * \brief How a question ended; called once, never from within resolver_ask().
  *
  * \param ret   KNOT_EOK: \a wire is a message of \a size octets, of any response code; borrowed for the call. KNOT_ENOENT: `self`
- *              is not authoritative for the name. Else no answer came.
+ *              is not authoritative for the name. KNOT_ESEMCHECK: the answer is bogus. Else no answer came.
  */
 typedef void (*resolver_done_f)(void *ctx, int ret, const uint8_t *wire, size_t size);
 
+/*! Whom a forwarder asks, and how. Borrowed for the call. */
+typedef struct {
+	const struct sockaddr_storage *servers; /*!< With ports. */
+	unsigned count;
+	const char *trust_anchor; /*!< Path of a file with DS or DNSKEY records; NULL: nothing is validated. */
+} resolver_params_t;
+
 /*!
- * \brief Makes a forwarder to \a servers (with ports).
+ * \brief Makes a forwarder.
  *
- * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration).
+ * Blocks: on the disk, for a trust anchor.
+ * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration or the trust anchor).
  */
-int resolver_new_forwarder(uv_loop_t *loop, const struct sockaddr_storage *servers, unsigned count,
-                           resolver_t **ret_resolver);
+int resolver_new_forwarder(uv_loop_t *loop, const resolver_params_t *params, resolver_t **ret_resolver);
+
+/*!
+ * \brief Can the file \a path be used as trust anchor?
+ *
+ * Thread: any. Blocks: on the disk. \return KNOT_EOK, an error of opening it, KNOT_ENOENT (or no DS or DNSKEY in it), KNOT_EMALF.
+ */
+int resolver_check_trust_anchor(const char *path);
 
 /*! \brief Makes one that asks this server, at \a address. \return KNOT_EOK or KNOT_ENOMEM. */
 int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, resolver_t **ret_resolver);

@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
 	upstream_source_t *source;
 	unsigned source_count;
+	char *trust_anchor;       /*!< Path of a file; NULL: nothing is validated. */
 	uint32_t ttl_min, ttl_max; /*!< Bounds on TTLs, seconds. */
 	uint32_t stale;           /*!< Seconds after its TTL in which a reply may stand in for a failing upstream. */
 	struct sockaddr_storage *own; /*!< Where this server listens: never asked but as `self`. Not compared: the latest holds. */
@@ -71,7 +72,7 @@ bool upstream_options_has(const upstream_options_t *options, upstream_kind_t kin
 /*!
  * \brief Collects the addresses of all sources, reading their files.
  *
- * \param files   One for each source: what its file was like is noted. NULL: not.
+ * \param files   One for each source, and one for the trust anchor: what its file was like is noted. NULL: not.
  * \param failed  Called for each file without servers, with the reason. NULL: not.
  */
 void upstream_servers_read(const upstream_options_t *options, upstream_file_t *files,
@@ -83,8 +84,11 @@ void upstream_servers_remove_own(const upstream_options_t *options, upstream_ser
 
 bool upstream_servers_equal(const upstream_servers_t *a, const upstream_servers_t *b);
 
-/*! \brief Is a file different from what it was like? */
+/*! \brief Is a source's file different from what it was like? */
 bool upstream_files_changed(const upstream_options_t *options, const upstream_file_t *files);
+
+/*! \brief Is the trust anchor's? */
+bool upstream_anchor_changed(const upstream_options_t *options, const upstream_file_t *files);
 
 /*! \brief Where `self` is asked: the first of its addresses, of a wildcard one loopback. False: it listens nowhere. */
 bool upstream_options_self(const upstream_options_t *options, struct sockaddr_storage *ret_addr);

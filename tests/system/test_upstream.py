@@ -2,6 +2,7 @@
 """Names outside our zones: each row of the table of outcomes, with Unbound and knotd as resolvers, and one that misbehaves."""
 
 import os
+import subprocess
 import time
 
 import dns.edns
@@ -12,7 +13,8 @@ import dns.rdatatype
 import pytest
 
 from scripted import Scripted, answer
-from servers import SLOWNESS, Peer, await_event, query, zone_text
+import signed
+from servers import SLOWNESS, Peer, await_event, query, tool, zone_text
 
 ZONE = "example.com"
 TARGET = "target.net"
@@ -62,7 +64,7 @@ EDE_TEXTS = {
 def ede(response):
     options = [option for option in response.options if isinstance(option, dns.edns.EDEOption)]
     for option in options:
-        assert option.text == EDE_TEXTS[option.code]
+        assert option.text == EDE_TEXTS.get(option.code, "alias target does not validate")
     return [option.code for option in options]
 
 
@@ -100,6 +102,16 @@ def assert_ours(response):
 def pair(servers, upstream, records=RECORDS, **items):
     _, secondary = servers.pair({ZONE: zone_text(ZONE, records)}, items={"upstream": upstream, **items})
     return secondary
+
+
+def conf_check(servers, items):
+    """What `knotc conf-check` complains of."""
+    secondary = servers.secondary([ZONE], [Peer()], items=items)
+    secondary.write_config()
+    done = subprocess.run([tool("knotc"), "-c", str(secondary.conf), "conf-check"], capture_output=True, text=True,
+                          env=secondary.client_environment())
+    assert done.returncode != 0
+    return done.stdout + done.stderr
 
 
 def at(server):
@@ -472,6 +484,77 @@ def test_one_lookup_for_many_askers(servers, scripted):
     assert len([1 for name, rdtype in resolver.asked if rdtype == dns.rdatatype.TXT]) == 1
 
 
+# -- validation -------------------------------------------------------------------------------------------------------
+
+def write_anchor(path, signed_text, zone=TARGET):
+    """Has the key of a signed zone be the one of the target's zone."""
+    new = path.with_suffix(".new")
+    new.write_text(f"; the key of {zone}\n{TARGET}. 3600 IN DNSKEY {signed.anchor(signed_text, zone).to_text()}\n")
+    new.rename(path)
+    return path
+
+
+def test_trust_anchor(servers, sign, tmp_path):
+    """What the anchor's key signed is believed; what another key signed is bogus, whatever it says. The file may change."""
+    text = sign(TARGET, zone_text(TARGET, FOREIGN.replace("300 A ", "1 A ")))
+    anchor = write_anchor(tmp_path / "anchor", text)
+    secondary = pair(servers, at(resolver_of(servers, "unbound", text)), **{"upstream-trust-anchor": anchor, "upstream-stale": "0"})
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
+    assert settled(secondary, f"nx.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    assert settled(secondary, f"nodata.{ZONE}").authority
+
+    write_anchor(anchor, sign(f"other.{TARGET}", zone_text(f"other.{TARGET}")), f"other.{TARGET}")
+    bogus = await_ede(secondary, f"ext.{ZONE}", (6,))
+    assert_ours(bogus)
+    assert bogus.rcode() == dns.rcode.NOERROR and texts(bogus.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+def test_trust_anchor_and_a_stripped_answer(servers, sign, scripted, tmp_path):
+    """A zone with an anchor does not come unsigned; one without is as ever."""
+    anchor = write_anchor(tmp_path / "anchor", sign(TARGET, zone_text(TARGET)))
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 60 A 198.51.100.66") if q.question[0].rdtype == 1 else answer(q))
+    secondary = pair(servers, at(resolver), RECORDS + "free CNAME www.unsigned.org.\n", **{"upstream-trust-anchor": anchor})
+    assert texts(await_ede(secondary, f"ext.{ZONE}", (6,)).answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+    assert texts(settled(secondary, f"free.{ZONE}").answer)[-1] == ("www.unsigned.org.", "A", ["198.51.100.66"])
+
+
+def test_validation_codes_are_relayed(servers, sign, scripted):
+    """A resolver that validates says why it does not answer; so do we."""
+    text, other = sign(TARGET, zone_text(TARGET, FOREIGN)), sign(f"other.{TARGET}", zone_text(f"other.{TARGET}"))
+    authority = servers.nsd({TARGET: text}, name="authority").start()
+    key = signed.anchor(other, f"other.{TARGET}").to_text()
+    resolver = servers.unbound({TARGET: authority}, name="resolver", conf=f'server:\n    module-config: "validator iterator"\n    ede: yes\n'
+                               f'    trust-anchor: "{TARGET}. DNSKEY {key}"\n').start()
+    secondary = pair(servers, at(resolver))
+    known = [option.code for option in query(resolver, f"www.{TARGET}", rd=True, do=True).options]
+    assert known and 5 <= known[0] <= 12
+    response = await_ede(secondary, f"ext.{ZONE}", known)
+    assert_ours(response)
+    assert response.rcode() == dns.rcode.NOERROR and texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
+
+
+@pytest.mark.parametrize("said, ours", [(7, 7), (10, 10), (15, 22), (None, 22)])
+def test_reasons_of_failures(servers, scripted, said, ours):
+    """Codes about DNSSEC are relayed, others are not; over TCP where they do not come otherwise."""
+    def script(q, tcp):
+        reply = answer(q, rcode=dns.rcode.SERVFAIL)
+        if said is not None:
+            reply.use_edns(0, options=[dns.edns.EDEOption(said, "because")])
+        return reply
+    secondary = pair(servers, at(scripted(script)), **{"upstream-prefetch": "0"})
+    assert ede(await_ede(secondary, f"ext.{ZONE}", (ours,), "TXT")) == [ours]
+
+
+@pytest.mark.parametrize("text, message", [
+    (None, "no such file"), ("; nothing\n", "no DS or DNSKEY record"), ("target.net. DS 1 13 2 zz\n", "malformed")])
+def test_trust_anchor_refused(servers, tmp_path, text, message):
+    anchor = tmp_path / "anchor"
+    if text is not None:
+        anchor.write_text(text)
+    assert message in conf_check(servers, {"upstream": "192.0.2.1", "upstream-trust-anchor": anchor})
+    assert "absolute" in conf_check(servers, {"upstream": "192.0.2.1", "upstream-trust-anchor": "anchor"})
+
+
 # -- who is asked -----------------------------------------------------------------------------------------------------
 
 def test_resolv_conf_that_changes(servers, tmp_path):
@@ -523,13 +606,7 @@ def test_own_address_is_refused(servers):
     ("192.0.2.1:53", "ADDRESS@PORT"), ("resolver.example", "neither address"), ("relative/resolv.conf", "neither address"),
     ("/nonexistent/resolv.conf", "no such file"), ("/dev/null", "not a regular file"), ("192.0.2.1@0", "neither address")])
 def test_refused(servers, value, message):
-    secondary = servers.secondary([ZONE], [Peer()], items={"upstream": f'"{value}"'})
-    secondary.write_config()
-    from servers import tool
-    import subprocess
-    done = subprocess.run([tool("knotc"), "-c", str(secondary.conf), "conf-check"], capture_output=True, text=True,
-                          env=secondary.client_environment())
-    assert done.returncode != 0 and message in done.stdout + done.stderr
+    assert message in conf_check(servers, {"upstream": f'"{value}"'})
 
 
 def test_kept_over_reload(servers, scripted):
