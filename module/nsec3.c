@@ -432,3 +432,203 @@ void nsec3_keep(snapshot_t *snapshot, qp_txn_t *names)
 	}
 	owners_clear(&owners);
 }
+
+/* ---- Notes of increments ---- */
+
+/*! How many owners of NSEC3 agree in the first 31 bits with \a prefix: none, one, which is \a ret_ref, or more (2). */
+static unsigned count_noted(const snapshot_t *snapshot, uint32_t prefix, arena_ref_t *ret_ref)
+{
+	const uint32_t last = prefix | NOTE_MATCHES;
+	uint8_t hash[NSEC3_HASH_SIZE] = { last >> 24, last >> 16, last >> 8, last };
+	uint8_t owner[OWNER_SIZE];
+	memset(hash + sizeof(last), 0xFF, sizeof(hash) - sizeof(last));
+	write_owner(hash, owner);
+
+	qp_key_t key;
+	qp_iter_t iter;
+	qp_key(&key, owner, OWNER_SIZE);
+	qp_leaf_t leaf = qp_seek(&snapshot->nsec3, &key, &iter);
+	if (leaf.ref == 0 || !is_noted(snapshot, leaf.ref, prefix)) {
+		return 0;
+	}
+	*ret_ref = leaf.ref;
+	leaf = qp_prev(&iter);
+	return leaf.ref != 0 && is_noted(snapshot, leaf.ref, prefix) ? 2 : 1;
+}
+
+/*! Hashes a name, which is below the apex. */
+static void hash_relative(const snapshot_t *snapshot, const relative_t *name, uint8_t ret_hash[NSEC3_HASH_SIZE])
+{
+	uint8_t full[WIRE_NAME_MAX];
+	memcpy(full, name->labels, name->len);
+	memcpy(full + name->len, snapshot->apex, snapshot->apex_len);
+	nsec3_hash(&snapshot->chain, full, name->len + snapshot->apex_len, ret_hash);
+}
+
+/*! As make_note(), from the trie. */
+static uint32_t find_note(const snapshot_t *snapshot, const relative_t *name)
+{
+	uint8_t hash[NSEC3_HASH_SIZE];
+	uint8_t owner[OWNER_SIZE];
+	hash_relative(snapshot, name, hash);
+	const uint32_t prefix = hash_prefix(hash);
+	arena_ref_t ref = 0;
+	const unsigned count = count_noted(snapshot, prefix, &ref);
+	if (count == 0) {
+		return prefix;
+	}
+	write_owner(hash, owner);
+	return count == 1 && is_owner(snapshot, ref, owner) ? prefix | NOTE_MATCHES : 0;
+}
+
+static void note_put(const snapshot_t *snapshot, const nsec3_owners_t *put, qp_txn_t *names)
+{
+	for (size_t i = 0; i < put->count; i++) {
+		relative_t name;
+		qp_key_t key;
+		qp_iter_t iter;
+		name.labels = qp_name(names->qp.base, put->node[i], &name.len);
+		qp_key(&key, name.labels, name.len);
+		qp_leaf_t leaf = qp_seek(&names->qp, &key, &iter);
+		assert(leaf.ref == put->node[i]);
+		(void)leaf;
+		qp_txn_note(names, &iter, find_note(snapshot, &name));
+	}
+}
+
+/*! Are all new owners hashes, and alone with their first 31 bits? */
+static bool are_noteworthy(const snapshot_t *snapshot, const nsec3_owners_t *added)
+{
+	for (size_t i = 0; i < added->count; i++) {
+		size_t len;
+		uint8_t hash[NSEC3_HASH_SIZE];
+		arena_ref_t ref;
+		const uint8_t *name = qp_name(snapshot->nsec3.base, added->node[i], &len);
+		if (!read_owner(name, len, hash) || count_noted(snapshot, hash_prefix(hash), &ref) != 1) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*! A hash whose owner of NSEC3 is lost. */
+typedef struct {
+	uint8_t hash[NSEC3_HASH_SIZE];
+	bool is_explained;        /*!< Its name is gone, or is put, or had no leaf. */
+} lost_t;
+
+typedef struct {
+	lost_t *item;
+	size_t count;
+	size_t left;              /*!< Those that are not explained. */
+	relative_t above;         /*!< The ancestor that was looked at last. */
+} losses_t;
+
+static int lost_compare(const void *a, const void *b)
+{
+	return memcmp(((const lost_t *)a)->hash, ((const lost_t *)b)->hash, NSEC3_HASH_SIZE);
+}
+
+/*! Takes the hash of \a name off those whose name is not known. */
+static void explain(const snapshot_t *snapshot, losses_t *losses, const relative_t *name)
+{
+	lost_t wanted;
+	hash_relative(snapshot, name, wanted.hash);
+	lost_t *found = bsearch(&wanted, losses->item, losses->count, sizeof(wanted), lost_compare);
+	if (found != NULL && !found->is_explained) {
+		found->is_explained = true;
+		losses->left--;
+	}
+}
+
+/*! Takes off, too, what may be that of a name without a leaf above \a name. One with a leaf has a note that stays. */
+static void explain_above(const snapshot_t *snapshot, losses_t *losses, relative_t name)
+{
+	while (losses->left > 0 && name.len > 0) {
+		const size_t label = 1 + name.labels[0];
+		name.labels += label;
+		name.len -= label;
+		if (name.len == losses->above.len && memcmp(name.labels, losses->above.labels, name.len) == 0) {
+			return;
+		}
+		qp_key_t key;
+		qp_key(&key, name.labels, name.len);
+		if (qp_get(&snapshot->names, &key).ref == 0) {
+			explain(snapshot, losses, &name);
+		}
+	}
+}
+
+static void explain_all(const snapshot_t *snapshot, losses_t *losses, const nsec3_owners_t *names)
+{
+	for (size_t i = 0; i < names->count && losses->left > 0; i++) {
+		relative_t name;
+		name.labels = qp_name(snapshot->names.base, names->node[i], &name.len);
+		explain(snapshot, losses, &name);
+		explain_above(snapshot, losses, name);
+		if (name.len > 0) {
+			const size_t label = 1 + name.labels[0];
+			losses->above = (relative_t) { .labels = name.labels + label, .len = name.len - label };
+		}
+	}
+}
+
+/*! Do the names of all lost owners of NSEC3 have no note that stays? */
+static bool are_explained(const snapshot_t *snapshot, const nsec3_changes_t *changes)
+{
+	const nsec3_owners_t *lost = &changes->lost;
+	if (lost->count == 0) {
+		return true;
+	}
+	losses_t losses = { .item = calloc(lost->count, sizeof(*losses.item)), .count = lost->count, .left = lost->count };
+	losses.above.labels = (const uint8_t *)"";
+	if (losses.item == NULL) {
+		return false;
+	}
+
+	bool are_hashes = true;
+	for (size_t i = 0; i < lost->count && are_hashes; i++) {
+		size_t len;
+		const uint8_t *name = qp_name(snapshot->nsec3.base, lost->node[i], &len);
+		are_hashes = read_owner(name, len, losses.item[i].hash);
+	}
+	if (are_hashes) {
+		qsort(losses.item, losses.count, sizeof(*losses.item), lost_compare);
+		explain_all(snapshot, &losses, &changes->gone);
+		explain_all(snapshot, &losses, &changes->put);
+	}
+	free(losses.item);
+	return are_hashes && losses.left == 0;
+}
+
+static bool is_same_chain(const nsec3_chain_t *a, const nsec3_chain_t *b)
+{
+	return a->param != NULL && b->param != NULL && a->param[PARAM_SALT_LEN] == b->param[PARAM_SALT_LEN] &&
+	       memcmp(a->param, b->param, PARAM_SALT + a->param[PARAM_SALT_LEN]) == 0;
+}
+
+/*! Is hashing the names of an increment still short beside hashing all of a zone? */
+static bool is_affordable(const nsec3_chain_t *chain, const nsec3_changes_t *changes)
+{
+	return changes->put.count + changes->gone.count <= NSEC3_KEEP_BLOCKS_MAX / 4 / (param_iterations(chain->param) + 1u);
+}
+
+void nsec3_inherit(snapshot_t *snapshot, const snapshot_t *base, const nsec3_changes_t *changes, qp_txn_t *names)
+{
+	nsec3_chain_t *chain = &snapshot->chain;
+	if (chain->param == NULL || chain->is_costly) {
+		return;
+	}
+
+	const bool is_same = is_same_chain(chain, &base->chain);
+	if (is_same && !base->chain.has_notes) {
+		chain->lost_notes = base->chain.lost_notes;
+		return;
+	}
+	chain->has_notes = is_same && is_affordable(chain, changes) && are_noteworthy(snapshot, &changes->added) &&
+	                   are_explained(snapshot, changes);
+	chain->lost_notes = !chain->has_notes;
+	if (chain->has_notes) {
+		note_put(snapshot, &changes->put, names);
+	}
+}

@@ -150,8 +150,45 @@ void snapshot_retire(snapshot_t *snapshot)
 	}
 }
 
+void snapshot_commit(snapshot_t *draft)
+{
+	snapshot_t *base = draft->base;
+	if (base == NULL) {
+		return;
+	}
+
+	assert(base->successor == NULL && base->scrap.count == 0);
+	arena_seal(draft->arena);
+	base->scrap.item = draft->scrap.item;
+	base->scrap.count = draft->scrap.count;
+	__atomic_store_n(&base->scrap.capacity, draft->scrap.capacity, __ATOMIC_RELAXED); /* for snapshot_memory() */
+	draft->scrap = (scrap_list_t) { 0 };
+	base->successor = snapshot_pin(draft);
+	draft->base = NULL;
+	snapshot_unpin(base);
+}
+
+void snapshot_discard(snapshot_t *snapshot)
+{
+	if (snapshot == NULL) {
+		return;
+	}
+
+	assert(__atomic_load_n(&snapshot->refs, __ATOMIC_RELAXED) == 1 && snapshot->successor == NULL);
+	snapshot_t *base = snapshot->base;
+	if (base != NULL) {
+		/* What it replaces is alive. */
+		scrap_clear(&snapshot->scrap);
+		arena_rollback(snapshot->arena);
+	}
+	snapshot_free(snapshot);
+	snapshot_unpin(base);
+}
+
 size_t snapshot_memory(const snapshot_t *snapshot)
 {
-	return sizeof(*snapshot) + snapshot->apex_len + snapshot->scrap.capacity * sizeof(scrap_t) +
+	/* The list comes when a successor is committed, maybe now. */
+	const uint32_t scrap = __atomic_load_n(&snapshot->scrap.capacity, __ATOMIC_RELAXED);
+	return sizeof(*snapshot) + snapshot->apex_len + scrap * sizeof(scrap_t) +
 	       arena_stats(snapshot->arena).reserved;
 }

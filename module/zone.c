@@ -230,6 +230,9 @@ static snapshot_t *exchange(zone_t *zone, snapshot_t *snapshot, int64_t expired_
 void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at)
 {
 	assert(snapshot == NULL || expired_at == 0);
+	if (snapshot != NULL) {
+		snapshot_commit(snapshot);
+	}
 	snapshot_retire(exchange(zone, snapshot, expired_at));
 	const zone_observer_f told = __atomic_load_n(&observer, __ATOMIC_ACQUIRE);
 	if (snapshot != NULL && told != NULL) {

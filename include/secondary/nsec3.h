@@ -29,6 +29,7 @@
  * - adds an owner of NSEC3 that is no hash, or one that agrees in its first 31 bits with one beside it;
  * - has lost an owner of NSEC3 whose name stays and is not put again: a later one with the same 31 bits would be taken
  *   for it. (Whoever can tell that the name is gone need not fear: no leaf, no note.)
+ * nsec3_inherit() looks after all that, and gives those that were put again their notes.
  *
  * Threads: any, on a borrowed or pinned snapshot; nsec3_choose() and nsec3_keep() that of its maker. Blocks: no. Nothing is
  * allocated for longer than a call.
@@ -70,6 +71,30 @@ void nsec3_choose(snapshot_t *snapshot);
  * \param names  The transaction that makes snapshot->names, from nothing; holds the same trie.
  */
 void nsec3_keep(snapshot_t *snapshot, qp_txn_t *names);
+
+/*! Owners that an increment touches, as their nodes; all may be read through the version that it makes. */
+typedef struct {
+	const arena_ref_t *node;
+	size_t count;
+} nsec3_owners_t;
+
+/*! What an increment does to both tries. */
+typedef struct {
+	nsec3_owners_t put;       /*!< Names whose leaf was put: new ones, changed ones. */
+	nsec3_owners_t gone;      /*!< Names that were removed. */
+	nsec3_owners_t added;     /*!< Owners of NSEC3 that are new. */
+	nsec3_owners_t lost;      /*!< Owners of NSEC3 that were removed. */
+} nsec3_changes_t;
+
+/*!
+ * \brief Inherits the notes of the version before, if they hold, and makes those of the names that were put: sets
+ *        \a snapshot->chain.has_notes or, if a copy of the version would have notes, lost_notes.
+ *
+ * As nsec3_keep(), for a version that was made on top of \a base. Hashes what was put and, if owners of NSEC3 are lost, what
+ * could be their names: what is put or gone, and the empty non-terminals above. About 1 µs each.
+ * \param names  The transaction that makes snapshot->names; holds the same trie.
+ */
+void nsec3_inherit(snapshot_t *snapshot, const snapshot_t *base, const nsec3_changes_t *changes, qp_txn_t *names);
 
 /*!
  * \brief Hashes a name with the parameters of the chain.

@@ -73,6 +73,7 @@ typedef struct {
 	bool wildcard_matches;            /*!< Which of both. */
 	bool is_costly;                   /*!< Too many iterations: no name is hashed. */
 	bool has_notes;                   /*!< Leaves of owner names keep hashes: nsec3_keep(). */
+	bool lost_notes;                  /*!< They do not, because of an increment: a copy would have them again. */
 } nsec3_chain_t;
 
 typedef struct snapshot {
@@ -81,7 +82,7 @@ typedef struct snapshot {
 	arena_t *arena;                   /*!< Held. */
 	qp_t names;                       /*!< Owner names. */
 	qp_t nsec3;                       /*!< Owners of NSEC3 records. */
-	struct snapshot *base;            /*!< Of a draft, borrowed: the version it was made on top of; else NULL. */
+	struct snapshot *base;            /*!< Of a draft, pinned: the version it was made on top of; else NULL. */
 	struct snapshot *successor;       /*!< Next version in the same arena, held; or NULL. */
 	scrap_list_t scrap;               /*!< What the successor replaced; of a draft: what it replaces itself, to be given to its base. */
 	arena_ref_t apex_node;            /*!< The apex, which every zone has. */
@@ -215,15 +216,15 @@ void snapshot_retire(snapshot_t *snapshot);
 /*!
  * \brief Makes a draft (amend.h) the successor of its base: it can be published now. Of another snapshot a no-op.
  *
- * Seals the arena, gives the scrap to the base, which holds the draft from now on. Thread: the zone's writer; the base is still
- * held. Blocks: no.
+ * Seals the arena, gives the scrap to the base, which holds the draft from now on. Thread: the zone's writer, registered.
+ * Blocks: no.
  */
 void snapshot_commit(snapshot_t *draft);
 
 /*!
  * \brief Frees a version that was never published, draft or not, at once. NULL is a no-op.
  *
- * A draft's octets leave the arena as if they had never been. Thread: the zone's writer. Blocks: no.
+ * A draft's octets leave the arena as if they had never been. Thread: the zone's writer, registered. Blocks: no.
  */
 void snapshot_discard(snapshot_t *snapshot);
 
