@@ -19,6 +19,7 @@
 #include "log_quota.h"
 #include "packet.h"
 #include "secondary/address.h"
+#include "secondary/increment_out.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
 #include "secondary/section.h"
@@ -39,7 +40,8 @@ static log_quota_t quota_transfer = LOG_QUOTA(200);
 typedef struct outgoing {
 	struct outgoing *next;    /*!< Begun later. */
 	zone_t *zone;             /*!< Held. */
-	transfer_out_t *out;
+	transfer_out_t *out;      /*!< The zone; or NULL, and */
+	increment_out_t *increment; /*!< what has changed. */
 	bool is_cut;              /*!< To be ended: it pins the oldest of too many versions. Atomic. */
 	bool has_message;         /*!< BEGIN has filled one. */
 	bool has_more;
@@ -145,7 +147,7 @@ static void log_lost(const outgoing_t *transfer)
 
 static bool pins(const outgoing_t *transfer, const zone_t *zone)
 {
-	return transfer->zone == zone && !transfer->is_cut;
+	return transfer->zone == zone && transfer->out != NULL && !transfer->is_cut;
 }
 
 /*! Does an older transfer pin the same version? */
@@ -220,6 +222,7 @@ static void list_remove(const outgoing_t *transfer)
 static void outgoing_free(outgoing_t *transfer)
 {
 	transfer_out_free(transfer->out);
+	increment_out_free(transfer->increment);
 	zone_release(transfer->zone);
 	knot_tsig_key_deinit(&transfer->key); /* Wipes the secret. */
 	free(transfer);
@@ -262,21 +265,37 @@ static void drop_stale(knot_mm_t *mm)
 	end_current();
 }
 
-static outgoing_t *outgoing_new(zone_t *zone, snapshot_t *snapshot, knotd_qdata_t *qdata)
+/*! Of the version as a whole, or, with a run (taken on success), of what leads to it. */
+static bool outgoing_open(outgoing_t *transfer, snapshot_t *snapshot, history_run_t *run)
+{
+	if (run == NULL) {
+		transfer->operation = "AXFR";
+		transfer->out = transfer_out_new(snapshot);
+		return transfer->out != NULL;
+	}
+	transfer->operation = "IXFR";
+	transfer->increment = increment_out_new(transfer->name, transfer->zone->name_len, run);
+	return transfer->increment != NULL;
+}
+
+static bool copy_key(outgoing_t *transfer, const knotd_qdata_t *qdata)
+{
+	return qdata->sign.tsig_key.name == NULL ||
+	       knot_tsig_key_copy(&transfer->key, &qdata->sign.tsig_key) == KNOT_EOK;
+}
+
+static outgoing_t *outgoing_new(zone_t *zone, snapshot_t *snapshot, history_run_t *run, knotd_qdata_t *qdata)
 {
 	outgoing_t *transfer = calloc(1, sizeof(*transfer) + zone->name_len);
 	if (transfer == NULL) {
 		return NULL;
 	}
 	transfer->zone = zone_hold(zone);
-	transfer->out = transfer_out_new(snapshot);
-	if (transfer->out == NULL || (qdata->sign.tsig_key.name != NULL &&
-	                              knot_tsig_key_copy(&transfer->key, &qdata->sign.tsig_key) != KNOT_EOK)) {
+	memcpy(transfer->name, zone->name, zone->name_len);
+	if (!copy_key(transfer, qdata) || !outgoing_open(transfer, snapshot, run)) {
 		outgoing_free(transfer);
 		return NULL;
 	}
-	memcpy(transfer->name, zone->name, zone->name_len);
-	transfer->operation = "AXFR";
 	transfer->remote = *knotd_qdata_remote_addr(qdata);
 	clock_gettime(CLOCK_MONOTONIC, &transfer->began);
 	return transfer;
@@ -322,7 +341,8 @@ static knotd_state_t fill(const instance_t *instance, outgoing_t *transfer, knot
 		return abandon(instance, transfer, "no room for a signature");
 	}
 	message_t msg = packet_message(pkt);
-	switch (transfer_out_fill(transfer->out, &msg)) {
+	switch (transfer->out != NULL ? transfer_out_fill(transfer->out, &msg)
+	                              : increment_out_fill(transfer->increment, &msg)) {
 	case TRANSFER_OUT_TOO_LARGE:
 		return abandon(instance, transfer, "record too large for a message");
 	case TRANSFER_OUT_MORE:
@@ -342,16 +362,56 @@ static knotd_state_t fill(const instance_t *instance, outgoing_t *transfer, knot
 	return message_end(&msg, pkt);
 }
 
+static bool is_queued(const knotd_qdata_t *qdata)
+{
+	return qdata->params->proto == KNOTD_QUERY_PROTO_QUIC || qdata->params->xdp_msg != NULL;
+}
+
+static bool is_too_large(const knotd_qdata_t *qdata, uint64_t octets)
+{
+	return is_queued(qdata) && octets > OUTGOING_QUEUED_MAX;
+}
+
+static knotd_state_t refuse_large(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
+{
+	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata),
+	         "refused (too large for this transport)");
+	return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
+}
+
 static knotd_state_t begin_full(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
                                 knotd_qdata_t *qdata)
 {
-	outgoing_t *transfer = outgoing_new(zone, snapshot, qdata);
+	if (is_too_large(qdata, snapshot->octets)) {
+		return refuse_large(instance, zone, qdata);
+	}
+	outgoing_t *transfer = outgoing_new(zone, snapshot, NULL, qdata);
 	if (transfer == NULL) {
 		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 	}
 	attach(transfer, qdata);
 	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u",
 	         snapshot->soa.serial);
+	return fill(instance, transfer, pkt);
+}
+
+/*! \param run  Taken. */
+static knotd_state_t begin_changes(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, history_run_t *run,
+                                   knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	const uint32_t from = run->item[0]->from;
+	if (is_too_large(qdata, run->octets)) {
+		history_run_clear(run);
+		return refuse_large(instance, zone, qdata);
+	}
+	outgoing_t *transfer = outgoing_new(zone, snapshot, run, qdata);
+	if (transfer == NULL) {
+		history_run_clear(run);
+		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
+	}
+	attach(transfer, qdata);
+	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u -> %u",
+	         from, increment_out_serial(transfer->increment));
 	return fill(instance, transfer, pkt);
 }
 
@@ -372,22 +432,6 @@ static knotd_state_t answer_soa(const snapshot_t *snapshot, knot_pkt_t *pkt, kno
 
 /* -- queries ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_queued(const knotd_qdata_t *qdata)
-{
-	return qdata->params->proto == KNOTD_QUERY_PROTO_QUIC || qdata->params->xdp_msg != NULL;
-}
-
-static knotd_state_t begin_checked(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
-                                   knotd_qdata_t *qdata)
-{
-	if (is_queued(qdata) && snapshot->octets > OUTGOING_QUEUED_MAX) {
-		log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata),
-		         "refused (too large for this transport)");
-		return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
-	}
-	return begin_full(instance, zone, snapshot, pkt, qdata);
-}
-
 static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
                                        knotd_qdata_t *qdata)
 {
@@ -402,9 +446,13 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
 		log_line(instance, zone->name, qdata, &quota_current, LOG_INFO, "IXFR", "zone is up-to-date, serial %u", theirs);
 		return answer_soa(snapshot, pkt, qdata);
 	}
+	history_run_t run = { 0 };
+	if (history_find(&zone->history, theirs, snapshot->soa.serial, history_worth(snapshot->octets), &run) == KNOT_EOK) {
+		return begin_changes(instance, zone, snapshot, &run, pkt, qdata);
+	}
 	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, "IXFR",
 	         "incomplete history, serial %u, fallback to AXFR", theirs);
-	return begin_checked(instance, zone, snapshot, pkt, qdata);
+	return begin_full(instance, zone, snapshot, pkt, qdata);
 }
 
 /*!
@@ -430,7 +478,7 @@ knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_
 	if (qdata->type == KNOTD_QUERY_TYPE_IXFR) {
 		return begin_incremental(instance, zone, snapshot, pkt, qdata);
 	}
-	return begin_checked(instance, zone, snapshot, pkt, qdata);
+	return begin_full(instance, zone, snapshot, pkt, qdata);
 }
 
 knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, knotd_qdata_t *qdata)

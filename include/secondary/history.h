@@ -20,6 +20,9 @@
 #include "secondary/difference.h"
 #include "secondary/rcu.h"
 
+/*! Octets of a way that is taken for however small a zone: what fits in a few packets saves the client the work that a whole zone is. */
+#define HISTORY_WORTH_MIN 4096
+
 typedef struct history_entry history_entry_t;
 
 /*! Part of a zone. Zeroed: empty. */
@@ -61,6 +64,12 @@ int history_find(const history_t *history, uint32_t from, uint32_t to, size_t ma
 
 /*! \brief Frees all at once. Thread: the last holder of the zone: nobody can be looking any more. */
 void history_clear(history_t *history);
+
+/*! \brief Octets beyond which a way is worth less than a zone of \a octets octets: it is neither kept nor sent. */
+static inline size_t history_worth(uint64_t octets)
+{
+	return octets > HISTORY_WORTH_MIN ? octets : HISTORY_WORTH_MIN;
+}
 
 /*! \brief Releases the differences of a run and zeroes it. Thread: any. */
 void history_run_clear(history_run_t *run);

@@ -23,13 +23,14 @@
  * `tcp-io-timeout` (0.5 s; knotd's), and that bounds how long a stalled one pins a version.
  *
  * Versions. Clients that are slow, but not too slow, could pin one version each. When more than OUTGOING_VERSIONS_MAX
- * versions of a zone are pinned, the transfers of the oldest one are cut: their next message is an error.
+ * versions of a zone are pinned, the transfers of the oldest one are cut: their next message is an error. An increment pins none:
+ * it holds its differences, which are no larger than the zone.
  *
- * Where knotd does not send at once but queues the whole response in memory (QUIC, TCP by way of XDP), zones larger than
- * OUTGOING_QUEUED_MAX are refused.
+ * Where knotd does not send at once but queues the whole response in memory (QUIC, TCP by way of XDP), zones and increments
+ * larger than OUTGOING_QUEUED_MAX are refused.
  *
  * IXFR (RFC 1995) is answered with the SOA where the client has our serial or a newer one, or asks over UDP; else with
- * the whole zone.
+ * the differences from its serial to ours (history.h), or, where these are not kept or longer than the zone, with the whole zone.
  *
  * Threads: knotd's workers, inside knotd's read section. Blocks: no, but for a lock that is held for a walk over the
  * transfers under way, when one begins and ends.
@@ -40,7 +41,7 @@
 
 /*! Each pinned version costs up to the memory of a zone, beside the one that serves and the one that is being made. */
 #define OUTGOING_VERSIONS_MAX  4
-/*! Octets (uncompressed wire) of the largest zone where knotd keeps all messages until the client has acknowledged them. */
+/*! Octets (uncompressed wire) of the largest zone or increment where knotd keeps all messages until the client has acknowledged them. */
 #define OUTGOING_QUEUED_MAX    (16u << 20)
 
 /*! \brief Is this query one whose transfer is under way? Then it goes to outgoing_continue(), whatever has happened to the zone. */
