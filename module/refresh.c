@@ -170,6 +170,13 @@ static uint64_t expire_ms(const refresh_t *refresh)
 	return bound < expire ? bound : expire;
 }
 
+/*! \param at_ms  REFRESH_NEVER: not by itself. */
+static void set_expiry(refresh_t *refresh, uint64_t at_ms)
+{
+	refresh->expire_at = at_ms;
+	__atomic_store_n(&refresh->zone->expires_ms, at_ms != REFRESH_NEVER ? at_ms : 0, __ATOMIC_RELAXED);
+}
+
 /* The walk over the primaries. */
 
 static unsigned primary_index(const refresh_t *refresh)
@@ -342,7 +349,7 @@ static void renew(refresh_t *refresh, uint32_t bound)
 	refresh->succeeded = now(refresh);
 	refresh->last_success = refresh->ops->wall(refresh->ctx);
 	refresh->bound = bound;
-	refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	arm(refresh);
 }
 
@@ -361,7 +368,7 @@ static void recover(refresh_t *refresh)
 	refresh->expired = false;
 	zone_publish(refresh->zone, refresh->version, 0);
 	report(refresh->zone, LOG_NOTICE, "zone recovered, serial %u", refresh->version->soa.serial);
-	refresh->ops->published(refresh->ctx, refresh);
+	refresh->ops->published(refresh->ctx, refresh, refresh->version, NULL);
 }
 
 /*! RFC 7314, section 4: what a primary with our version says never shortens what is left to us. */
@@ -464,6 +471,7 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	if (refresh->version != NULL) {
 		snprintf(was, sizeof(was), "%u", refresh->version->soa.serial);
 	}
+	snapshot_t *before = refresh->version != NULL ? snapshot_pin(refresh->version) : NULL;
 	give_up_kept(refresh);
 	refresh->version = snapshot;
 	zone_publish(refresh->zone, snapshot, 0);
@@ -475,7 +483,8 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	       "refresh, remote %s, zone updated, %.2f seconds, serial %s -> %u, expires in %u seconds",
 	       address_text(&primary(refresh)->addr, remote), (now(refresh) - refresh->check.began) / 1000.0, was,
 	       snapshot->soa.serial, seconds_left(refresh));
-	refresh->ops->published(refresh->ctx, refresh);
+	refresh->ops->published(refresh->ctx, refresh, before, NULL);
+	snapshot_unpin(before);
 	check_end(refresh);
 }
 
@@ -555,7 +564,7 @@ void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reaso
 static void expire(refresh_t *refresh)
 {
 	refresh->expired = true;
-	refresh->expire_at = REFRESH_NEVER;
+	set_expiry(refresh, REFRESH_NEVER);
 	refresh->version = zone_expire(refresh->zone, refresh->ops->wall(refresh->ctx));
 	report(refresh->zone, LOG_NOTICE, "zone expired, serial %u", refresh->version->soa.serial);
 
@@ -638,8 +647,9 @@ static void forget_version(refresh_t *refresh)
 	}
 	give_up_kept(refresh);
 	zone_publish(refresh->zone, NULL, 0);
+	history_trim(&refresh->zone->history, 0);
 	refresh->version = NULL;
-	refresh->expire_at = REFRESH_NEVER;
+	set_expiry(refresh, REFRESH_NEVER);
 	refresh->pause = PAUSE_NONE; /* The others are computed from a version. */
 	refresh->bootstrap = 0;
 	refresh->last_success = 0;
@@ -678,7 +688,7 @@ static void clamp_again(refresh_t *refresh)
 		schedule(refresh);
 	}
 	if (refresh->expire_at != REFRESH_NEVER) {
-		refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+		set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	}
 	arm(refresh);
 }
@@ -730,7 +740,7 @@ static void inherit(refresh_t *refresh)
 	refresh->version = zone_borrow(refresh->zone);
 	if (refresh->version != NULL) {
 		refresh->succeeded = now(refresh);
-		refresh->expire_at = refresh->succeeded + expire_ms(refresh);
+		set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	}
 }
 
@@ -763,6 +773,11 @@ zone_t *refresh_zone(const refresh_t *refresh)
 const stanza_t *refresh_stanza(const refresh_t *refresh)
 {
 	return refresh->stanza;
+}
+
+snapshot_t *refresh_version(const refresh_t *refresh)
+{
+	return refresh->version;
 }
 
 bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial)

@@ -38,6 +38,7 @@
 #define S_EXPIRE_MIN      "\x13""expire-min-interval"
 #define S_EXPIRE_MAX      "\x13""expire-max-interval"
 #define S_ZONE_MAX_SIZE   "\x0D""zone-max-size"
+#define S_DIFFERENCES     "\x13""difference-max-size"
 #define S_SHRINK          "\x11""zone-shrink-limit"
 #define S_ZONEMD          "\x0D""zonemd-verify"
 #define S_TIMEOUT         "\x10""transfer-timeout"
@@ -128,6 +129,8 @@ const yp_item_t settings_items[] = {
 	{ S_EXPIRE_MIN,     YP_TINT,   YP_VINT = { 3, UINT32_MAX, 3, YP_STIME } },
 	{ S_EXPIRE_MAX,     YP_TINT,   YP_VINT = { 3, UINT32_MAX, UINT32_MAX, YP_STIME } },
 	{ S_ZONE_MAX_SIZE,  YP_TINT,   YP_VINT = { 0, SSIZE_MAX, GIGA(4), YP_SSIZE } },
+	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
+	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
 	{ S_SHRINK,         YP_TINT,   YP_VINT = { 0, 99, 0 } },
 	{ S_ZONEMD,         YP_TOPT,   YP_VOPT = { zonemd_policies, ZONEMD_OFF } },
 	{ S_TIMEOUT,        YP_TINT,   YP_VINT = { 1, TIMEOUT_MAX_S, HOURS(2), YP_STIME } },
@@ -533,6 +536,7 @@ static void stanza_read(knotd_mod_t *mod, stanza_t *stanza)
 	stanza->retry = mod_clamp(mod, S_RETRY_MIN, S_RETRY_MAX);
 	stanza->expire = mod_clamp(mod, S_EXPIRE_MIN, S_EXPIRE_MAX);
 	stanza->zone_max_size = mod_int(mod, S_ZONE_MAX_SIZE);
+	stanza->difference_max_size = mod_int(mod, S_DIFFERENCES);
 	stanza->zone_shrink_limit = mod_int(mod, S_SHRINK);
 	stanza->zonemd_verify = knotd_conf_mod(mod, S_ZONEMD).single.option;
 	stanza->transfer_timeout_ms = mod_int(mod, S_TIMEOUT) * 1000;

@@ -98,6 +98,7 @@ static bool stanza_equal(const stanza_t *a, const stanza_t *b)
 	return a->refresh_jitter_ms == b->refresh_jitter_ms && a->retry_jitter_ms == b->retry_jitter_ms &&
 	       clamp_equal(a->refresh, b->refresh) && clamp_equal(a->retry, b->retry) &&
 	       clamp_equal(a->expire, b->expire) && a->zone_max_size == b->zone_max_size &&
+	       a->difference_max_size == b->difference_max_size &&
 	       a->zone_shrink_limit == b->zone_shrink_limit && a->zonemd_verify == b->zonemd_verify &&
 	       a->transfer_timeout_ms == b->transfer_timeout_ms &&
 	       a->transfer_idle_timeout_ms == b->transfer_idle_timeout_ms && stanza_primaries_equal(a, b) &&

@@ -26,6 +26,7 @@
 #include "secondary/errand.h"
 #include "secondary/notify_out.h"
 #include "secondary/report.h"
+#include "secondary/versions.h"
 
 /*! Probes of one primary at once: one that dies with so many under way takes half of WORKER_PROBES_MAX for one timeout. */
 #define PROBES_REMOTE_MAX (WORKER_PROBES_MAX / 2)
@@ -75,6 +76,7 @@ struct agent {
 	uv_timer_t timer;
 	refresh_t *refresh;
 	errand_t errand;
+	versions_t versions;
 	notify_zone_t notices;
 	struct waits checks;     /*!< Who waits for the end of what is under way, */
 	struct waits tellings;   /*!< and for that of notices. */
@@ -206,10 +208,17 @@ static void op_cancel(void *ctx, refresh_t *refresh)
 	errand_cancel(&agent->errand);
 }
 
-static void op_published(void *ctx, refresh_t *refresh)
+static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
 	agent_t *agent = ctx;
-	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(refresh), false);
+	versions_follow(&agent->versions, before, refresh_version(refresh), run);
+}
+
+/*! Who asks for an increment will find it. */
+static void on_ready(versions_t *versions)
+{
+	agent_t *agent = caa_container_of(versions, agent_t, versions);
+	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), false);
 }
 
 static void op_ended(void *ctx, refresh_t *refresh, const char *failure)
@@ -261,6 +270,7 @@ static void agent_close(agent_t *agent)
 	if (!agent->open) {
 		return;
 	}
+	versions_close(&agent->versions);
 	notify_out_cancel(&agent->notices);
 	refresh_free(agent->refresh);
 	waits_done(&agent->checks, knot_strerror(KNOT_ENOZONE));
@@ -277,10 +287,12 @@ static void agent_set(agent_t *agent, stanza_t *stanza)
 {
 	agent_open(agent);
 	if (agent->refresh != NULL) {
+		versions_set_max(&agent->versions, stanza->difference_max_size);
 		notify_out_set_stanza(&agent->notices, stanza);
 		refresh_set_stanza(agent->refresh, stanza);
 		return;
 	}
+	versions_open(&agent->versions, &worker.loop, agent->zone, stanza->difference_max_size, on_ready);
 	agent->refresh = refresh_new(zone_hold(agent->zone), stanza, &ops, agent);
 	if (agent->refresh == NULL) {
 		report(agent->zone, LOG_ERR, "refresh, not started (%s)", knot_strerror(KNOT_ENOMEM));

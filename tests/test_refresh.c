@@ -29,6 +29,7 @@ static struct {
 	bool waits;                 /*!< Questions wait for their turn. */
 	unsigned cancels;
 	unsigned published;
+	uint32_t before;            /*!< Serial of the version before the one that was published; 0: there was none. */
 	unsigned ended;
 	char failure[64];           /*!< Of the last that ended; "": it succeeded. */
 	zone_t *zone;
@@ -97,10 +98,12 @@ static void world_cancel(void *ctx, refresh_t *refresh)
 	world.cancels++;
 }
 
-static void world_published(void *ctx, refresh_t *refresh)
+static void world_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
 	(void)ctx, (void)refresh;
 	ck_assert_ptr_nonnull(world.zone->current);
+	ck_assert_ptr_null(run);
+	world.before = before != NULL ? before->soa.serial : 0;
 	world.published++;
 }
 
@@ -783,15 +786,23 @@ START_TEST(test_published)
 	static const struct {
 		const char *step;
 		unsigned published;
+		uint32_t before;
 	} steps[] = {
-		{ "broke", 0 }, { "wait 1", 0 }, { "got 5 7200 900 3600", 1 }, { "check", 1 }, { "same 5", 1 }, { "check", 1 },
-		{ "newer 6", 1 }, { "broke", 1 }, { "wait 900", 1 }, { "newer 6", 1 }, { "got 5", 1 }, { "check", 1 },
-		{ "newer 6", 1 }, { "got 6 7200 900 3600", 2 }, { "wait 3600", 2 }, { "same 6", 3 },
+		{ "broke", 0, 0 }, { "wait 1", 0, 0 }, { "got 5 7200 900 3600", 1, 0 }, { "check", 1, 0 }, { "same 5", 1, 0 },
+		{ "check", 1, 0 }, { "newer 6", 1, 0 }, { "broke", 1, 0 }, { "wait 900", 1, 0 }, { "newer 6", 1, 0 },
+		{ "got 5", 1, 0 }, { "check", 1, 0 }, { "newer 6", 1, 0 }, { "got 6 7200 900 3600", 2, 5 }, { "wait 3600", 2, 5 },
+		{ "same 6", 3, 6 }, { "wait 3600", 3, 6 }, { "newer 7", 3, 6 }, { "got 7", 4, 6 }, { "purge", 4, 6 },
+		{ "got 7", 5, 0 },
 	};
 	world_begin('o', false);
 	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		act(steps[i].step);
-		ck_assert_msg(world.published == steps[i].published, "%u: %s: %u", i, steps[i].step, world.published);
+		ck_assert_msg(world.published == steps[i].published && world.before == steps[i].before, "%u: %s: %u, %u", i,
+		              steps[i].step, world.published, world.before);
+		const uint64_t left = world.zone->expires_ms > 0 ? world.zone->expires_ms - world.now : REFRESH_NEVER;
+		refresh_status_t status;
+		refresh_status(world.refresh, &status);
+		ck_assert_uint_eq(left, status.expire_ms == REFRESH_NEVER ? REFRESH_NEVER : status.expire_ms - world.now);
 	}
 	world_end();
 }

@@ -53,6 +53,7 @@ static void refresh_min(stanza_t *s) { s->refresh.min++; }
 static void retry_max(stanza_t *s) { s->retry.max++; }
 static void expire_max(stanza_t *s) { s->expire.max++; }
 static void max_size(stanza_t *s) { s->zone_max_size++; }
+static void differences(stanza_t *s) { s->difference_max_size++; }
 static void shrink_limit(stanza_t *s) { s->zone_shrink_limit++; }
 static void zonemd_verify(stanza_t *s) { s->zonemd_verify = ZONEMD_REQUIRE; }
 static void timeout(stanza_t *s) { s->transfer_timeout_ms++; }
@@ -80,7 +81,7 @@ static const struct {
 } changes[] = {
 	{ none, true, true }, { key_same, true, true },
 	{ refresh_jitter, false, true }, { retry_jitter, false, true }, { refresh_min, false, true },
-	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true }, { zonemd_verify, false, true },
+	{ retry_max, false, true }, { expire_max, false, true }, { max_size, false, true }, { differences, false, true }, { zonemd_verify, false, true },
 	{ shrink_limit, false, true },
 	{ timeout, false, true }, { idle_timeout, false, true },
 	{ target_address, false, true }, { target_key_none, false, true }, { target_fewer, false, true },

@@ -90,8 +90,12 @@ typedef struct {
 	bool (*waits)(void *ctx, const refresh_t *refresh);
 	/*! Forget what was asked for; nothing comes back for it. */
 	void (*cancel)(void *ctx, refresh_t *refresh);
-	/*! A version serves: a new one, or again the one that had expired. Others may be told. */
-	void (*published)(void *ctx, refresh_t *refresh);
+	/*!
+	 * A version serves: a new one in place of \a before (pinned for the call; NULL: there was none), or again the one that
+	 * had expired (that is \a before). \a run: the differences between both, to be taken; NULL: a full transfer.
+	 * Others may be told (versions.h).
+	 */
+	void (*published)(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run);
 	/*!
 	 * What was under way has ended, and nothing else is asked before the next timer. \a failure: NULL, or why the version is
 	 * not known to be current; words that end a log line.
@@ -128,6 +132,9 @@ zone_t *refresh_zone(const refresh_t *refresh);
 
 /*! \brief The stanza in force. Borrow. */
 const stanza_t *refresh_stanza(const refresh_t *refresh);
+
+/*! \brief The version that serves or is kept; NULL: none. Borrow, until the next call for this zone. */
+snapshot_t *refresh_version(const refresh_t *refresh);
 
 /*! \brief Serial of the version that serves or is kept; false: none. */
 bool refresh_serial(const refresh_t *refresh, uint32_t *ret_serial);
