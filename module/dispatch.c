@@ -270,6 +270,27 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 	return complete(pkt, qdata);
 }
 
+/*!
+ * Tells who asks for how long our version is good (RFC 7314, section 3.3), so that a chain of secondaries expires as its head
+ * does. What has run out is not served, and nothing is said of it.
+ */
+static void tell_expiry(const zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	const uint64_t at = __atomic_load_n(&zone->expires_ms, __ATOMIC_RELAXED);
+	struct timespec clock;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &clock);
+	const uint64_t now = (uint64_t)clock.tv_sec * 1000 + clock.tv_nsec / 1000000;
+	if (at != 0) {
+		packet_add_expire(pkt, qdata, at > now ? (at - now) / 1000 : 0);
+	}
+}
+
+/*! Does the query name the zone itself? */
+static bool is_apex(const zone_t *zone, const knotd_qdata_t *qdata)
+{
+	return qdata->query->qname_size == zone->name_len;
+}
+
 static knotd_state_t process_query(const instance_t *instance, const zone_t *zone, knot_pkt_t *pkt,
                                    knotd_qdata_t *qdata)
 {
@@ -280,6 +301,9 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
 	const snapshot_t *snapshot = zone_borrow(zone);
 	if (snapshot == NULL) {
 		return fail_unserved(zone, pkt, qdata);
+	}
+	if (knot_pkt_qtype(qdata->query) == KNOT_RRTYPE_SOA && is_apex(zone, qdata)) {
+		tell_expiry(zone, pkt, qdata);
 	}
 	return answer_from(instance, zone, snapshot, pkt, qdata);
 }
@@ -369,6 +393,7 @@ static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, 
 	if (snapshot == NULL) {
 		return fail_unserved(zone, pkt, qdata);
 	}
+	tell_expiry(zone, pkt, qdata);
 	return outgoing_begin(instance, zone, snapshot, pkt, qdata);
 }
 
@@ -403,12 +428,6 @@ static zone_t *find_zone(const instance_t *instance, knotd_qdata_t *qdata)
 	return zone;
 }
 
-/*! NOTIFY, transfers and updates name the zone itself. In zone scope knotd has seen to that. */
-static bool is_apex(const zone_t *zone, const knotd_qdata_t *qdata)
-{
-	return qdata->query->qname_size == zone->name_len;
-}
-
 knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
 {
 	assert(rcu_read_ongoing());
@@ -433,6 +452,7 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 	if (qdata->type == KNOTD_QUERY_TYPE_UPDATE && knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
 		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
 	}
+	/* NOTIFY, transfers and updates name the zone itself. In zone scope knotd has seen to that. */
 	if (!is_apex(zone, qdata)) {
 		return packet_fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
 	}

@@ -54,6 +54,25 @@ static inline size_t packet_add_ede(knotd_qdata_t *qdata, uint16_t ede, const ch
 	return size;
 }
 
+/*!
+ * \brief Puts the option EXPIRE (RFC 7314) into the OPT record that knotd will send, if the client asks for it and there is room.
+ *
+ * \param pkt  Before anything was put into it.
+ */
+static inline void packet_add_expire(knot_pkt_t *pkt, knotd_qdata_t *qdata, uint32_t seconds)
+{
+	uint8_t value[4];
+	const uint16_t size = KNOT_EDNS_OPTION_HDRLEN + sizeof(value);
+	if (knot_pkt_edns_option(qdata->query, KNOT_EDNS_OPTION_EXPIRE) == NULL || knot_rrset_empty(&qdata->opt_rr) ||
+	    knot_pkt_reserve(pkt, size) != KNOT_EOK) {
+		return;
+	}
+	knot_wire_write_u32(value, seconds);
+	if (knot_edns_add_option(&qdata->opt_rr, KNOT_EDNS_OPTION_EXPIRE, sizeof(value), value, qdata->mm) != KNOT_EOK) {
+		(void)knot_pkt_reclaim(pkt, size);
+	}
+}
+
 /*! \brief packet_fail() with an extended error's text, where there is room for it. \param pkt  Before anything was put into it. */
 static inline knotd_state_t packet_fail_text(const knot_pkt_t *pkt, knotd_qdata_t *qdata, uint16_t rcode, uint16_t ede,
                                              const char *text)
