@@ -55,7 +55,8 @@ typedef struct outgoing {
 	struct sockaddr_storage remote;
 	struct timespec began;
 	unsigned messages;
-	uint64_t octets;          /*!< Of messages as knotd counts them: without length and TSIG. */
+	uint64_t octets;          /*!< Of messages as knotd counts them: without length and TSIG. Atomic, as records: others look. */
+	uint64_t records;
 	uint8_t name[];           /*!< qdata->name points here. */
 } outgoing_t;
 
@@ -113,13 +114,17 @@ void outgoing_log_refused(const instance_t *instance, const zone_t *zone, knotd_
 	         packet_denial(qdata));
 }
 
-/*! "0.02 seconds, 12 messages, 190000 bytes" */
-static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
+static double seconds_since(const struct timespec *began)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	const double seconds = (now.tv_sec - transfer->began.tv_sec) + (now.tv_nsec - transfer->began.tv_nsec) / 1e9;
-	(void)snprintf(dst, TEXT_MAX, "%.2f seconds, %u messages, %llu bytes", seconds, transfer->messages,
+	return (now.tv_sec - began->tv_sec) + (now.tv_nsec - began->tv_nsec) / 1e9;
+}
+
+/*! "0.02 seconds, 12 messages, 190000 bytes" */
+static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
+{
+	(void)snprintf(dst, TEXT_MAX, "%.2f seconds, %u messages, %llu bytes", seconds_since(&transfer->began), transfer->messages,
 	               (unsigned long long)transfer->octets);
 	return dst;
 }
@@ -215,6 +220,27 @@ static void list_remove(const outgoing_t *transfer)
 	}
 	*link = transfer->next;
 	pthread_mutex_unlock(&transfers.lock);
+}
+
+unsigned outgoing_progress(const zone_t *zone, outgoing_progress_t *ret, unsigned max)
+{
+	unsigned count = 0;
+	pthread_mutex_lock(&transfers.lock);
+	for (const outgoing_t *transfer = transfers.first; transfer != NULL && count < max; transfer = transfer->next) {
+		if (transfer->zone != zone) {
+			continue;
+		}
+		ret[count++] = (outgoing_progress_t) {
+			.remote = transfer->remote,
+			.operation = transfer->operation,
+			.serial = transfer_out_snapshot(transfer->out)->soa.serial,
+			.records = __atomic_load_n(&transfer->records, __ATOMIC_RELAXED),
+			.octets = __atomic_load_n(&transfer->octets, __ATOMIC_RELAXED),
+			.elapsed_ms = seconds_since(&transfer->began) * 1000,
+		};
+	}
+	pthread_mutex_unlock(&transfers.lock);
+	return count;
 }
 
 /* -- life ------------------------------------------------------------------------------------------------------------- */
@@ -354,7 +380,8 @@ static knotd_state_t fill(const instance_t *instance, outgoing_t *transfer, knot
 	}
 	transfer->has_message = true;
 	transfer->messages++;
-	transfer->octets += msg.size + knot_rrset_size(&transfer->qdata->opt_rr);
+	__atomic_store_n(&transfer->octets, transfer->octets + msg.size + knot_rrset_size(&transfer->qdata->opt_rr), __ATOMIC_RELAXED);
+	__atomic_store_n(&transfer->records, transfer->records + msg.count[SECTION_ANSWER], __ATOMIC_RELAXED);
 	if (!transfer->has_more) {
 		transfer->is_over = true;
 		log_finished(instance, transfer);

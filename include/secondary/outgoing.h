@@ -57,5 +57,17 @@ knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, kno
 /*! \brief The hook of KNOTD_STAGE_END. */
 knotd_state_t outgoing_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod);
 
+/*! How far a transfer is. */
+typedef struct {
+	struct sockaddr_storage remote;
+	const char *operation;    /*!< AXFR or IXFR. */
+	uint32_t serial;          /*!< Of the version that is sent. */
+	uint64_t records, octets; /*!< So far. */
+	uint64_t elapsed_ms;
+} outgoing_progress_t;
+
+/*! \brief Those of \a zone that are under way, \a max at most, the oldest first; returns their number. Thread: any. */
+unsigned outgoing_progress(const zone_t *zone, outgoing_progress_t *ret, unsigned max);
+
 /*! \brief Logs, at a bounded rate, that a transfer was refused, and why (as access_check() left it in \a qdata). */
 void outgoing_log_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata);

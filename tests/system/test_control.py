@@ -8,8 +8,12 @@ import stat
 import subprocess
 import time
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
 import pytest
 
+from scripted import Scripted, answer
 from servers import SLOWNESS, Peer, await_event, knotc, listens, query, tool, zone_text
 
 ZONES = ["example.com", "example.net", "example.org"]
@@ -42,7 +46,9 @@ def test_status(servers, scope):
     assert re.fullmatch(r"\+(1h|59m\d+s|1h\d+s)", found["refresh"]), found["refresh"]
     assert re.fullmatch(r"\+6D23h59m\d+s|\+7D", found["expiration"]), found["expiration"]
     assert found["records"] == "6" and int(found["memory"]) > 0
-    assert found[f"primary 127.0.0.1@{primary.port}"] == "ok, serial 1"
+    assert re.fullmatch(r"ok, serial 1, -\d+s", found[f"primary 127.0.0.1@{primary.port}"])
+    assert re.fullmatch(r"-\d+s", found["last-success"]) and found["scope"] == scope and int(found["octets"]) > 100
+    assert "retry" not in found and "transaction" not in found
     module.await_log(rf"control socket {re.escape(str(module.control))}$")
     assert len(re.findall(r"control socket ", module.log_text())) == 1
 
@@ -54,6 +60,30 @@ def test_status_of_some_and_all(servers, scope):
     assert list(status(module, "example.org", "EXAMPLE.com.")) == ["example.org.", "example.com."]
 
 
+def test_status_of_transfers(servers):
+    """In and out, with how far they are."""
+    def script(asked, tcp):
+        if asked.question[0].rdtype != dns.rdatatype.AXFR:
+            return None
+        return answer(asked, "example.com. 60 SOA ns. hostmaster. 7 60 60 60 60", *(f"h{n}.example.com. 60 A 192.0.2.1" for n in range(99)))
+    stalling = Scripted(script)
+    fat = " ".join(['"' + "x" * 250 + '"'] * 16)
+    large = servers.knotd({"example.net": zone_text("example.net", "".join(f"host{n} TXT {fat}\n" for n in range(6000)))}).start()
+    module = servers.secondary(["example.com", "example.net"], [Peer(stalling.port), large], acl={"all": {"action": "transfer"}},
+                               items={"transfer-to": "all"}, server_conf="    tcp-io-timeout: 60000\n").start()
+    found = await_event(lambda: re.fullmatch(r"transfer, 100 records, \d{4} octets, \d+ octets/s", status(module, "example.com")["example.com."]
+                                             .get(f"incoming 127.0.0.1@{stalling.port}", "")), "a transfer in")
+    stalling.stop()
+    module.await_serial("example.net")
+    with socket.create_connection((module.address, module.port)) as client:
+        wire = dns.message.make_query("example.net.", "AXFR").to_wire()
+        client.sendall(len(wire).to_bytes(2, "big") + wire)
+        remote = f"outgoing 127.0.0.1@{client.getsockname()[1]}"
+        found = await_event(lambda: status(module, "example.net")["example.net."].get(remote), "a transfer out")
+        assert re.fullmatch(r"AXFR, serial 1, \d+ records, \d+ octets, \d+ octets/s", found)
+    await_event(lambda: remote not in status(module, "example.net")["example.net."], "its end")
+
+
 def test_status_never_loaded(servers, scope):
     dead = Peer()
     module = servers.secondary(["example.com"], [dead], scope=scope).start()
@@ -63,7 +93,8 @@ def test_status_never_loaded(servers, scope):
     assert re.fullmatch(r"pending|\+\d+s", found["refresh"])
     assert found[f"primary 127.0.0.1@{dead.port}"].startswith("failed, ")
     everything = module.knotc_module("-e", "zone-status")
-    assert "expiration: -" in everything
+    assert "expiration: -" in everything and "last-success: -" in everything and "catalog: -" in everything
+    assert re.fullmatch(r"pending|\+\d+s", found["retry"])
 
 
 def test_status_retrying_and_expired(servers, scope):
@@ -83,8 +114,10 @@ def test_status_filters(servers, scope):
     _, module = pair(servers, scope)
     assert module.knotc_module("zone-status", "+serial", "example.com").strip() == "[example.com.] serial: 1"
     assert module.knotc_module("zone-status", "+role", "+serial", "example.com").strip() == "[example.com.] role: slave | serial: 1"
-    assert module.knotc_module("zone-status", "+events", "example.com").startswith("[example.com.] state: fresh")
-    assert refused(module, "zone-status", "+catalog", "example.com") == "error: [example.com] (filter is not supported)"
+    assert module.knotc_module("zone-status", "+events", "example.com").startswith(f"[example.com.] scope: {scope} | state: fresh")
+    assert module.knotc_module("-e", "zone-status", "+catalog", "example.com").strip() == "[example.com.] catalog: -"
+    assert module.knotc_module("-e", "zone-status", "+freeze", "example.com").strip() == "[example.com.] freeze: - | XFR-freeze: -"
+    assert module.knotc_module("-e", "zone-status", "+transaction", "example.com").strip() == "[example.com.] transaction: -"
 
 
 def test_refresh(servers, scope):
@@ -123,25 +156,123 @@ def test_unknown_zones(servers, scope, command):
     assert "invalid parameter" in refused(module, command, "a..b")
 
 
-@pytest.mark.parametrize("words", [["zone-purge", "-f", "example.com"], ["zone-flush"], ["status"],
-                                   ["reload"], ["zone-read", "example.com"], ["stats"], ["conf-list"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["zone-flush"], ["reload"], ["zone-read", "example.com"], ["conf-list"], ["stop"]],
+                         ids=lambda words: words[0])
 def test_other_commands(servers, words):
     _, module = pair(servers, "zone")
-    if "-f" in words:
-        words = ["-f", *[word for word in words if word != "-f"]]
-    assert "not supported" in refused(module, *words)
+    assert "not supported by mod-secondary" in refused(module, *words)
     assert query(module, "example.com", "SOA").answer
 
 
-def test_blocking_mode(servers):
+def test_server_status(servers):
     _, module = pair(servers, "zone")
-    assert refused(module, "-b", "zone-refresh", "example.com") == "error: [example.com] (blocking mode is not supported)"
+    assert module.knotc_module("status").strip() == "Running"
+    assert re.match(r"Version: mod-secondary \d+\.\d+\.\d+, for Knot DNS 3\.2\.", module.knotc_module("status", "version"))
+    assert module.knotc_module("status", "workers").strip() == "Zones: 3, served: 3"
+    assert "libunbound" in module.knotc_module("status", "configure")
+    assert "invalid parameter" in refused(module, "status", "cookies")
 
 
-def test_two_clients(servers, scope):
-    """One after the other: the second waits for the first. Not more than libknot's backlog of five holds: knotc does not wait for room."""
+# -- purging ----------------------------------------------------------------------------------------------------------
+
+def test_purge(servers, scope):
+    """What serves is given up at once; what the primary has now comes, were it older."""
+    primary, module = pair(servers, scope)
+    assert "force option required" in refused(module, "zone-purge", "example.com")
+    assert status(module)["example.com."]["serial"] == "1"
+    seen = module.log_position()
+    assert module.knotc_module("-f", "-b", "zone-purge", "example.com").strip() == "OK"
+    module.await_log(r"zone purged, serial 1", after=seen)
+    module.await_log(r"serial none -> 1", after=seen)
+    assert primary.transfers("example.com") == 2 and primary.transfers("example.net") == 1
+
+    primary.stop()
+    assert "error: [example.com.] (" in refused(module, "-f", "-b", "zone-purge", "example.com")
+    assert query(module, "example.com", "SOA").rcode() == dns.rcode.SERVFAIL and query(module, "example.net", "SOA").answer
+    assert status(module)["example.com."]["state"] == "never loaded"
+    for zone in ("example.net", "example.org"):
+        assert query(module, zone, "SOA").answer
+    primary.start()
+    module.knotc_module("-f", "zone-purge", "--")
+    for zone in ZONES:
+        module.await_serial(zone, 1)
+
+
+def test_purge_filters(servers):
+    """Of what knotd keeps of a zone we keep the version alone: other choices leave all as it is."""
+    primary, module = pair(servers, "zone")
+    assert module.knotc_module("-f", "-b", "zone-purge", "+journal", "+timers", "+zonefile", "example.com").strip() == "OK"
+    assert primary.transfers("example.com") == 1
+    assert module.knotc_module("-f", "-b", "zone-purge", "+expire", "example.com").strip() == "OK"
+    assert primary.transfers("example.com") == 2
+    assert "filter is not supported" in refused(module, "-f", "zone-purge", "+orphan", "example.com")
+
+
+# -- blocking mode ----------------------------------------------------------------------------------------------------
+
+def test_blocking_mode(servers, scope):
+    """The answer comes when the work has ended, with its end."""
+    primary = servers.knotd({zone: zone_text(zone) for zone in ZONES}, name="primary").start()
+    module = servers.secondary(ZONES, [primary], scope=scope, name="secondary").start()
+    for zone in ZONES:
+        module.await_serial(zone)
+        primary.change(zone, "www 60 A 192.0.2.4")
+    assert module.knotc_module("-b", "zone-refresh", "example.com").strip() == "OK"
+    assert module.await_serial("example.com") == 2 and module.await_serial("example.net") == 1
+    assert module.knotc_module("-b", "zone-refresh").strip() == "OK"
+    assert [module.await_serial(zone) for zone in ZONES] == [2, 2, 2]
+    assert module.knotc_module("-b", "zone-retransfer", *ZONES).strip() == "OK"
+    assert [primary.transfers(zone) for zone in ZONES] == [3, 3, 3]
+    assert module.knotc_module("-b", "zone-status", "+serial", "example.com").strip() == "[example.com.] serial: 2"
+    primary.stop()
+    text = refused(module, "-b", "zone-refresh", *ZONES)
+    assert len(re.findall(r"error: \[example\.(com|net|org)\.\] \(", text)) == 3
+
+
+def test_blocking_notify(servers, scope):
+    branch = servers.knotd(mirrored=["example.com"], primaries=[], name="branch")
+    primary = servers.knotd({"example.com": zone_text("example.com")}, name="primary").start()
+    module = servers.secondary(["example.com"], [primary], scope=scope, name="secondary", items={"notify": "peer0"})
+    module.notify.append(branch)
+    module.acl["branch"] = {"address": "127.0.0.0/8", "action": "transfer"}
+    module.items["transfer-to"] = "branch"
+    branch.primaries.append(module)
+    branch.start()
+    module.start()
+    module.await_serial("example.com")
+    seen = module.log_position()
+    assert module.knotc_module("-b", "zone-notify", "example.com").strip() == "OK"
+    assert re.search(r"notify, outgoing, .* serial 1", module.log_text(seen))
+    branch.stop()
+    assert "error: [example.com.] (connection refused)" in refused(module, "-b", "zone-notify", "example.com")
+
+
+def waiting(module, *words):
+    return subprocess.Popen([tool("knotc"), "-s", module.control, "-b", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_blocking_clients_block_nobody(servers):
+    """Others are served meanwhile; of those that wait there are not too many; one that leaves is forgotten."""
+    silent = Peer()
+    with socket.create_server((silent.address, silent.port)):
+        module = servers.secondary(["example.com"], [silent], items={"transfer-idle-timeout": 300}).start()
+        clients = [waiting(module, "zone-retransfer", "example.com") for _ in range(8)]
+        await_event(lambda: "too many clients" in knotc(module.control, "-b", "-t", "2", "zone-retransfer", "example.com", check=False), "the bound")
+        assert status(module)["example.com."]["state"] == "never loaded"
+        clients[0].kill()
+        clients[0].wait()
+        more = await_event(lambda: (lambda one: one if one.poll() is None else None)(waiting(module, "zone-retransfer", "example.com")), "a place")
+        module.stop()
+        for client in clients[1:] + [more]:
+            client.communicate(timeout=30)
+            assert client.returncode != 0
+
+
+# -- clients ----------------------------------------------------------------------------------------------------------
+
+def test_many_clients(servers, scope):
     _, module = pair(servers, scope)
-    commands = [[tool("knotc"), "-s", module.control, "zone-status"] for _ in range(5)]
+    commands = [[tool("knotc"), "-s", module.control, "zone-status"] for _ in range(20)]
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     for client in clients:
         out, _ = client.communicate(timeout=30)
@@ -177,11 +308,34 @@ def test_clients_that_vanish(servers, scope):
 def test_client_that_is_slow(servers, scope):
     """It is dropped, and the others are served."""
     _, module = pair(servers, scope)
-    with connect(module) as client:
+    clients = [connect(module) for _ in range(16)]
+    for client in clients:
         client.sendall(b"\x01")
-        assert len(status(module)) == len(ZONES)
+    assert len(status(module)) == len(ZONES)
+    for client in clients:
         client.settimeout(30)
         assert client.recv(1) == b""
+        client.close()
+
+
+def test_large_request(servers):
+    """Twenty thousand zones in one command are answered, however slowly the client reads; more than a block may have is refused."""
+    _, module = pair(servers, "zone")
+    with connect(module) as client:
+        client.settimeout(60)
+        whole = request("zone-status", *["example.com"] * 20000)
+        client.sendall(whole)
+        text = b""
+        while text.count(b"role") < 20000 or text[-1:] != b"\x03":
+            text += client.recv(1 << 16)
+        assert text.count(b"role") == 20000
+    with connect(module) as client:
+        client.settimeout(60)
+        with pytest.raises(OSError):
+            client.sendall(request("zone-status", *["example.com"] * 60000))
+            assert client.recv(1)
+            raise OSError
+    assert len(status(module)) == len(ZONES)
 
 
 @pytest.mark.alone
