@@ -199,6 +199,17 @@ static const knot_rdata_descriptor_t *find_descriptor(uint16_t type)
 	return desc->type_name != NULL ? desc : knot_get_obsolete_rdata_descriptor(type);
 }
 
+/*!
+ * \brief Of what RDATA of \a type consists.
+ *
+ * libknot does not look into SVCB and HTTPS. Answers do, for the target's addresses, and must find a name there.
+ */
+static const int *find_blocks(uint16_t type, const knot_rdata_descriptor_t *desc)
+{
+	static const int svcb[] = { 2, KNOT_RDATA_WF_FIXED_DNAME, KNOT_RDATA_WF_REMAINDER, KNOT_RDATA_WF_END };
+	return type == KNOT_RRTYPE_SVCB || type == KNOT_RRTYPE_HTTPS ? svcb : desc->block_types;
+}
+
 int wire_rdata_read(uint16_t type, const uint8_t *msg, size_t msg_len, size_t pos, uint16_t rdlen,
                     uint8_t *dst, size_t *ret_len)
 {
@@ -221,7 +232,7 @@ int wire_rdata_read(uint16_t type, const uint8_t *msg, size_t msg_len, size_t po
 	}
 
 	reader_t r = { .msg = msg, .pos = pos, .end = pos + rdlen, .dst = dst };
-	for (const int *block = desc->block_types; *block != KNOT_RDATA_WF_END; block++) {
+	for (const int *block = find_blocks(type, desc); *block != KNOT_RDATA_WF_END; block++) {
 		int ret = read_block(&r, *block);
 		if (ret != KNOT_EOK) {
 			return ret;
