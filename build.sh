@@ -25,7 +25,7 @@ usage()
 	cat <<-'END'
 	usage: ./build.sh COMMAND
 	  run [--once]           three servers to look at: a primary, knotd with the module, and a secondary of that
-	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan valgrind full, or a file (notify: test_notify.py)
+	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan hostile valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory, with manual page and examples (DESTDIR is honoured)
 	  package                build/knot-module-secondary_VERSION_ARCH.deb, for the Knot that is installed

@@ -211,7 +211,7 @@ system_run()
 	if [[ $((passed + failed)) -eq 0 ]]; then fail "$name ran nothing"; fi
 }
 
-suite_system() { system_run system ""; }
+suite_system() { system_run system "not hostile"; }
 
 # What the operator sees and touches; part of `system`, too.
 suite_operator()
@@ -219,15 +219,22 @@ suite_operator()
 	system_run operator "" tests/system/test_control.py tests/system/test_extended_errors.py
 }
 
-# The module is instrumented, knotd is not: the runtime has to come first.
+# asan_run NAME CHOICE [FILE…]: system_run with a module that is instrumented. knotd is not: the runtime has to come first.
+asan_run()
+{
+	build_in build-asan -Db_sanitize=address,undefined -Db_lundef=false || { fail "the build for ASan"; return; }
+	SECONDARY_SO=$ROOT/build-asan/secondary.so SECONDARY_PRELOAD=$(gcc -print-file-name=libasan.so) SECONDARY_SLOWNESS=3 system_run "$@"
+}
+
 suite_asan()
 {
-	local choice="not plain"
-	if [[ -n ${TEST_FULL:-} ]]; then choice=""; fi
-	build_in build-asan -Db_sanitize=address,undefined -Db_lundef=false || { fail "the build for ASan"; return; }
-	SECONDARY_SO=$ROOT/build-asan/secondary.so SECONDARY_PRELOAD=$(gcc -print-file-name=libasan.so) SECONDARY_SLOWNESS=3 \
-		system_run "system with ASan" "$choice"
+	local choice="not plain and not hostile"
+	if [[ -n ${TEST_FULL:-} ]]; then choice="not hostile"; fi
+	asan_run "system with ASan" "$choice"
 }
+
+# Misbehaving and failing primaries: the module is always instrumented.
+suite_hostile() { asan_run hostile "" tests/system/test_hostile.py; }
 
 suite_valgrind()
 {
@@ -237,7 +244,7 @@ suite_valgrind()
 
 # --- all together
 
-EVERYDAY=(compile unit tsan fuzz system asan valgrind)
+EVERYDAY=(compile unit tsan fuzz system asan hostile valgrind)
 TIMES=()
 
 suite_run()

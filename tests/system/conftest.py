@@ -14,6 +14,7 @@ from servers import Servers, module_path, sign_zone  # noqa: E402
 
 MARKERS = {
     "alone": "measures or depends on a steady processor: not run beside other tests",
+    "hostile": "belongs to the suite `hostile`, which has a build of its own",
     "plain": "not worth a second run under ASan every day: it is about something else than the module's memory",
 }
 
