@@ -450,7 +450,7 @@ static int copy_trie(const qp_t *from, qp_txn_t *to)
 	for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0 && ret == KNOT_EOK; leaf = qp_next(&iter)) {
 		ret = copy_node(from, to, leaf);
 	}
-	return ret;
+	return ret == KNOT_EOK ? qp_txn_settle(to) : ret;
 }
 
 /*! \brief Completes a copy of which both tries are there. */
@@ -487,6 +487,9 @@ static int copy_all(const snapshot_t *snapshot, snapshot_t *copy)
 	}
 	if (ret == KNOT_EOK) {
 		ret = copy_end(copy, trie);
+	}
+	for (unsigned i = 0; i < NODE_TRIES; i++) {
+		qp_txn_clear(&trie[i]); /* of a copy that failed */
 	}
 	scrap_clear(&scrap);
 	return ret;

@@ -443,9 +443,21 @@ static snapshot_t *snapshot_begin(const builder_t *builder)
 	return snapshot;
 }
 
+static int tries_settle(builder_t *builder)
+{
+	int ret = KNOT_EOK;
+	for (unsigned i = 0; i < NODE_TRIES && ret == KNOT_EOK; i++) {
+		ret = qp_txn_settle(&builder->trie[i]);
+	}
+	return ret;
+}
+
 int builder_finish(builder_t *builder, snapshot_t **ret_snapshot)
 {
 	int ret = owner_end(builder);
+	if (ret == KNOT_EOK) {
+		ret = tries_settle(builder);
+	}
 	if (ret == KNOT_EOK) {
 		ret = aside_merge(builder);
 	}

@@ -325,6 +325,9 @@ static int trie_build(instance_t *instance)
 		ret = trie_put(&txn, instance->list[i]);
 	}
 	if (ret == KNOT_EOK) {
+		ret = qp_txn_settle(&txn);
+	}
+	if (ret == KNOT_EOK) {
 		qp_txn_commit(&txn, &instance->zones);
 		arena_seal(instance->arena);
 		arena_trim(instance->arena);

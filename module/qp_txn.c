@@ -9,6 +9,7 @@
  */
 #include "secondary/qp_txn.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <libknot/errcode.h>
 
 #include "qp_node.h"
+#include "qp_spine.h"
 
 #define SCRAP_CAPACITY_MIN 16
 
@@ -177,6 +179,48 @@ void qp_txn_begin(qp_txn_t *txn, arena_t *arena, const qp_t *from, scrap_list_t 
 		txn->qp = *from;
 	}
 	txn->qp.base = arena_base(arena);
+	if (from == NULL) {
+		txn->spine = qp_spine_new(); /* Without, all works. */
+	}
+}
+
+/*! \brief A complete vector of the spine. */
+static int vector_write(void *txn_void, const qp_node_t *twig, unsigned size, arena_ref_t *ret_ref)
+{
+	qp_txn_t *txn = txn_void;
+	int ret = vector_new(txn, size, ret_ref);
+	if (ret == KNOT_EOK) {
+		memcpy(arena_at(txn->qp.base, *ret_ref), twig, vector_octets(size));
+	}
+	return ret;
+}
+
+int qp_txn_settle(qp_txn_t *txn)
+{
+	if (txn->spine == NULL) {
+		return KNOT_EOK;
+	}
+	txn->qp.base = arena_base(txn->arena);
+	int ret = qp_spine_end(txn->spine, vector_write, txn, &txn->qp.root);
+	if (ret == KNOT_EOK) {
+		qp_spine_free(txn->spine);
+		txn->spine = NULL;
+	}
+	return ret;
+}
+
+/*! \brief Appends to the spine, or ends it when the name is out of order (false in \a ret_taken, as without a spine). */
+static int append_leaf(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, bool *ret_taken)
+{
+	size_t len;
+	qp_key_t *key = qp_spine_key(txn->spine);
+	const uint8_t *name = qp_name(txn->qp.base, ref, &len);
+	qp_key(key, name, len);
+	int ret = qp_spine_append(txn->spine, node_make_leaf(ref, tag, key->labels), vector_write, txn, ret_taken);
+	if (ret == KNOT_EOK) {
+		txn->qp.count += *ret_taken;
+	}
+	return ret == KNOT_EOK && !*ret_taken ? qp_txn_settle(txn) : ret;
 }
 
 static int replace_leaf(qp_txn_t *txn, const qp_key_t *key, qp_node_t leaf)
@@ -217,6 +261,16 @@ int qp_txn_put(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, qp_leaf_t *ret_old)
 	int ret = KNOT_EOK;
 
 	txn->qp.base = arena_base(txn->arena);
+	if (txn->spine != NULL) {
+		bool taken = false;
+		ret = append_leaf(txn, ref, tag, &taken);
+		if (ret == KNOT_EOK && taken && ret_old != NULL) {
+			*ret_old = old;
+		}
+		if (ret != KNOT_EOK || taken) {
+			return ret;
+		}
+	}
 	const uint8_t *name = qp_name(txn->qp.base, ref, &len);
 	qp_key(&key, name, len);
 	qp_node_t leaf = node_make_leaf(ref, tag, key.labels);
@@ -242,7 +296,7 @@ int qp_txn_put(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, qp_leaf_t *ret_old)
 
 void qp_txn_note(qp_txn_t *txn, const qp_iter_t *iter, uint32_t note)
 {
-	assert(iter->qp == &txn->qp && iter->depth > 0);
+	assert(txn->spine == NULL && iter->qp == &txn->qp && iter->depth > 0);
 	qp_node_t *leaf = &txn->qp.root;
 	if (iter->depth > 1) {
 		const qp_node_t *parent = iter->node[iter->depth - 2];
@@ -290,9 +344,13 @@ static int remove_leaf(qp_txn_t *txn, const qp_key_t *key)
 
 int qp_txn_del(qp_txn_t *txn, const qp_key_t *key, qp_leaf_t *ret_old)
 {
+	int ret = qp_txn_settle(txn);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
 	txn->qp.base = arena_base(txn->arena);
 	qp_leaf_t old = qp_get(&txn->qp, key);
-	int ret = old.ref != 0 ? remove_leaf(txn, key) : KNOT_EOK;
+	ret = old.ref != 0 ? remove_leaf(txn, key) : KNOT_EOK;
 	if (ret == KNOT_EOK && ret_old != NULL) {
 		*ret_old = old;
 	}
@@ -301,6 +359,7 @@ int qp_txn_del(qp_txn_t *txn, const qp_key_t *key, qp_leaf_t *ret_old)
 
 void qp_txn_commit(qp_txn_t *txn, qp_t *ret_qp)
 {
+	assert(txn->spine == NULL);
 	/* No version refers to what is spare, so it is dead from the start. */
 	for (unsigned size = 2; size <= QP_TWIGS_MAX; size++) {
 		while (txn->spare[size] != 0) {
@@ -316,5 +375,6 @@ void qp_txn_commit(qp_txn_t *txn, qp_t *ret_qp)
 
 void qp_txn_clear(qp_txn_t *txn)
 {
+	qp_spine_free(txn->spine);
 	*txn = (qp_txn_t){ 0 };
 }

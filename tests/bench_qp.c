@@ -138,6 +138,9 @@ static void bench_insert(arena_t *arena, const owner_t *owners, unsigned count, 
 		}
 	}
 	double total = now() - begin;
+	if (qp_txn_settle(&txn) != 0) {
+		abort();
+	}
 	qp_txn_commit(&txn, qp);
 	double commit = now() - begin - total;
 	arena_seal(arena);

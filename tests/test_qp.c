@@ -49,6 +49,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	qp_txn_clear(&txn);
 	scrap_clear(&scrap);
 	arena_release(arena);
 }
@@ -73,6 +74,7 @@ static arena_ref_t put(const char *text, uint16_t tag)
 
 static void commit(void)
 {
+	ck_assert_int_eq(qp_txn_settle(&txn), KNOT_EOK);
 	qp_txn_commit(&txn, &qp);
 	arena_seal(arena);
 	qp.base = arena_base(arena);
@@ -324,6 +326,7 @@ static uint32_t note_of(qp_leaf_t leaf)
 static void note_all(void)
 {
 	qp_iter_t iter;
+	ck_assert_int_eq(qp_txn_settle(&txn), KNOT_EOK);
 	qp_begin(&txn.qp, &iter);
 	for (qp_leaf_t leaf = qp_next(&iter); leaf.ref != 0; leaf = qp_next(&iter)) {
 		qp_txn_note(&txn, &iter, 0x5A5A5A5A); /* and again: old bits go */
@@ -429,6 +432,105 @@ static uint64_t random_next(uint64_t *seed)
 	return z ^ z >> 31;
 }
 
+/* Some labels of one to three octets, of few kinds: many names have much in common. */
+static name_t random_name(uint64_t *seed)
+{
+	static const uint8_t octets[] = { 'a', 'b', '-', '*', 0x80, 'z' };
+	name_t name = { .len = 0 };
+	for (unsigned labels = random_next(seed) % 5; labels > 0; labels--) {
+		uint8_t label[3];
+		unsigned len = 1 + random_next(seed) % 3;
+		for (unsigned i = 0; i < len; i++) {
+			label[i] = octets[random_next(seed) % sizeof(octets)];
+		}
+		name_add(&name, label, len);
+	}
+	return name;
+}
+
+static int compare_names(const void *a_void, const void *b_void)
+{
+	const name_t *a = a_void, *b = b_void;
+	qp_key_t left, right;
+	qp_key(&left, a->labels, a->len);
+	qp_key(&right, b->labels, b->len);
+	int diff = memcmp(left.sym, right.sym, left.len < right.len ? left.len : right.len);
+	return diff != 0 ? diff : left.len - right.len;
+}
+
+static void put_given(const name_t *name)
+{
+	ck_assert_int_eq(qp_txn_put(&txn, new_object(name), 7, NULL), KNOT_EOK);
+}
+
+/* Names in order make the same trie as names that are looked up one by one; so do those of which some come later, or twice. */
+START_TEST(order_makes_no_difference)
+{
+	enum { NAMES = 300 };
+	const char *given = getenv("SEED");
+	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) + _i;
+	printf("order_makes_no_difference: SEED=%llu\n", (unsigned long long)seed);
+
+	name_t name[NAMES];
+	size_t count = random_next(&seed) % NAMES;
+	for (size_t i = 0; i < count; i++) {
+		name[i] = random_name(&seed);
+	}
+	qsort(name, count, sizeof(*name), compare_names);
+
+	/* Every second round some name is kept for later: at first, in the middle, or in the end. */
+	size_t late = _i % 2 == 0 || count == 0 ? count : random_next(&seed) % count;
+	for (size_t i = 0; i < count; i++) {
+		if (i != late && (i == 0 || compare_names(&name[i - 1], &name[i]) != 0 || _i % 3 == 0)) {
+			put_given(&name[i]);
+		}
+		if (late < count && i == late + (count - late) / 2) {
+			put_given(&name[late]);
+		}
+	}
+	commit();
+	qp_t ordered = qp;
+	size_t octets = count_vectors(&ordered);
+
+	qp_txn_begin(&txn, arena, NULL, &scrap);
+	ck_assert_int_eq(qp_txn_settle(&txn), KNOT_EOK);
+	for (size_t i = 0; i < count; i++) {
+		put_given(&name[(i * 211) % count]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		put_given(&name[i]);
+	}
+	commit();
+	ordered.base = qp.base;
+	ck_assert_uint_eq(ordered.count, qp.count);
+	ck_assert_uint_eq(octets, count_vectors(&qp));
+
+	qp_iter_t left, right;
+	qp_begin(&ordered, &left);
+	qp_begin(&qp, &right);
+	for (uint32_t i = 0; i <= qp.count; i++) {
+		qp_leaf_t a = qp_next(&left), b = qp_next(&right);
+		ck_assert_uint_eq(a.tag, b.tag);
+		ck_assert_uint_eq(a.labels, b.labels);
+		if (i < qp.count) {
+			const uint8_t *object = arena_at(qp.base, a.ref);
+			ck_assert_mem_eq(object, arena_at(qp.base, b.ref), 1 + object[0]);
+		} else {
+			ck_assert(a.ref == 0 && b.ref == 0);
+		}
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		name_t probe = random_name(&seed);
+		qp_key_t key;
+		qp_path_t a, b;
+		qp_key(&key, probe.labels, probe.len);
+		qp_find(&ordered, &key, &a);
+		qp_find(&qp, &key, &b);
+		ck_assert(a.enclosed == b.enclosed && a.count == b.count && (a.match.ref == 0) == (b.match.ref == 0));
+	}
+}
+END_TEST
+
 START_TEST(random_programs_agree_with_oracle)
 {
 	static uint8_t program[4096];
@@ -467,6 +569,7 @@ int main(void)
 	tcase_add_test(given, note_of_the_only_leaf);
 	tcase_add_test(given, put_and_delete_leave_nothing);
 	tcase_add_test(given, scrap_reports_lack_of_memory);
+	tcase_add_loop_test(given, order_makes_no_difference, 0, 30);
 	suite_add_tcase(suite, given);
 
 	tcase_add_test(oracle, random_programs_agree_with_oracle);

@@ -6,7 +6,8 @@
  *
  * A change copies the vectors of twigs on its path that are sealed (arena.h) and shares all others, so k changes in a
  * trie of n leaves cost O(k log n). Vectors made in the same transaction are changed in place, and those it gives up are
- * used again by it, so a bulk load wastes little. Each sealed vector or object that the new version no longer refers to
+ * used again by it, so a bulk load wastes little. Names that come in canonical order, from the first on, into a trie from nothing
+ * are cheapest: nothing is looked up, and each vector is written once; the trie can be read after qp_txn_settle() then. Each sealed vector or object that the new version no longer refers to
  * is noted in a list of scrap, which the committer hands to the version that is being replaced: it is dead when that
  * version, and all before it, are.
  *
@@ -41,13 +42,14 @@ void scrap_clear(scrap_list_t *list);
 
 typedef struct {
 	arena_t *arena;                         /*!< Borrowed from the caller, who holds it. */
-	qp_t qp;                                /*!< The version being made; readable by the writer at any time. */
+	qp_t qp;                                /*!< The version being made; readable by the writer, of a trie from nothing once it is settled. */
+	struct qp_spine *spine;                 /*!< Names come in order so far; NULL: the trie is settled. Own. */
 	scrap_list_t *scrap;                    /*!< Where sealed garbage is noted; shared by the tries of a zone. */
 	arena_ref_t spare[QP_TWIGS_MAX + 1];    /*!< Vectors given up in this transaction, by number of twigs. */
 } qp_txn_t;
 
 /*!
- * \brief Begins a transaction on top of \a from (NULL: on an empty trie) in \a arena.
+ * \brief Begins a transaction on top of \a from (NULL: a trie from nothing) in \a arena.
  *
  * \param scrap  Gets the sealed vectors that are replaced; must outlive the transaction.
  */
@@ -60,6 +62,14 @@ void qp_txn_begin(qp_txn_t *txn, arena_t *arena, const qp_t *from, scrap_list_t 
  * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ESPACE.
  */
 int qp_txn_put(qp_txn_t *txn, arena_ref_t ref, uint16_t tag, qp_leaf_t *ret_old);
+
+/*!
+ * \brief Makes a trie from nothing readable (txn->qp); of others, and the second time, a no-op.
+ *
+ * Names put after it find their places by looking, in whatever order they come; so does the first one that is out of order.
+ * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ESPACE.
+ */
+int qp_txn_settle(qp_txn_t *txn);
 
 /*!
  * \brief Sets the note of the leaf that \a iter stands at, in place: nothing is copied, and iterators go on.
@@ -81,7 +91,8 @@ int qp_txn_del(qp_txn_t *txn, const qp_key_t *key, qp_leaf_t *ret_old);
 /*!
  * \brief Ends the transaction; \a ret_qp is the new version, to be read through arena_base() as it is after the seal.
  *
- * Does not seal: the caller does when all tries of the version are complete, and then sets \a base.
+ * A trie from nothing is settled before. Does not seal: the caller does when all tries of the version are complete, and then
+ * sets \a base.
  */
 void qp_txn_commit(qp_txn_t *txn, qp_t *ret_qp);
 
