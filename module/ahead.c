@@ -244,9 +244,15 @@ static void set_targets(follower_t *follower, targets_t *targets, uint32_t id)
 	busy_add(follower);
 }
 
+/*! Is it for others to answer? In a zone of ours, what is below its cuts. */
 static bool is_foreign(const uint8_t *name, size_t len)
 {
-	return !directory_has(name, len);
+	rcu_read_lock();
+	const zone_t *zone = directory_find(name, len, false);
+	const snapshot_t *snapshot = zone != NULL ? zone_borrow(zone) : NULL;
+	const bool foreign = zone == NULL || (snapshot != NULL && targets_is_delegated(snapshot, name, len));
+	rcu_read_unlock();
+	return foreign;
 }
 
 static int collect(const zone_t *zone, unsigned max, targets_t *targets)

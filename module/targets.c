@@ -78,6 +78,27 @@ static int collection_add(collection_t *collection, const uint8_t *name, uint8_t
 	return KNOT_EOK;
 }
 
+bool targets_is_delegated(const snapshot_t *snapshot, const uint8_t *name, size_t len)
+{
+	assert(wire_name_within(name, len, snapshot->apex, snapshot->apex_len));
+	qp_key_t key;
+	qp_path_t path;
+	qp_key(&key, name, len - snapshot->apex_len);
+	qp_find(&snapshot->names, &key, &path);
+	for (unsigned i = 0; i < path.count; i++) {
+		if (path.ancestor[i].tag & NODE_CUT) {
+			return true;
+		}
+	}
+	return path.match.ref != 0 && (path.match.tag & NODE_CUT);
+}
+
+/*! Is it answered from this zone? */
+static bool is_own(const snapshot_t *snapshot, const uint8_t *name, size_t len)
+{
+	return wire_name_within(name, len, snapshot->apex, snapshot->apex_len) && !targets_is_delegated(snapshot, name, len);
+}
+
 /*! The target of the CNAME at \a leaf in full, lower case; returns its octets, 0 if there is none outside the zone. */
 static size_t read_target(const snapshot_t *snapshot, qp_leaf_t leaf, uint8_t *dst)
 {
@@ -100,7 +121,7 @@ static size_t read_target(const snapshot_t *snapshot, qp_leaf_t leaf, uint8_t *d
 	assert(full_len <= WIRE_NAME_MAX);
 	memcpy(dst, full, full_len);
 	wire_name_lower(dst, full_len);
-	return wire_name_within(dst, full_len, snapshot->apex, snapshot->apex_len) ? 0 : full_len;
+	return is_own(snapshot, dst, full_len) ? 0 : full_len;
 }
 
 int targets_collect(const snapshot_t *snapshot, unsigned max, bool (*is_foreign)(const uint8_t *name, size_t len),

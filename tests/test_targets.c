@@ -31,6 +31,8 @@ static const struct {
 	{ APEX "a CNAME one.test.\nb CNAME two.test.\nc CNAME three.test.\n", "one.test. two.test.", 2 },
 	{ APEX "a CNAME one.test.\n", "", 0 },
 	{ APEX "a CNAME not.wanted.\nb CNAME two.test.\n", "two.test.", 10 },
+	{ APEX "sub NS ns.far.test.\na CNAME www.sub\nb CNAME sub\nc CNAME sub2\nx.sub A 192.0.2.1\nd CNAME x.sub\n",
+	  "www.sub.example. sub.example. x.sub.example.", 10 },
 	{ APEX "a CNAME .\nb CNAME example.\nc CNAME nexample.\n", ". nexample.", 10 },
 };
 

@@ -8,6 +8,8 @@
  * long as the zone has them. So is what queries use. AHEAD_MAX look-ups at a time do this, for all zones in turns: what is in use
  * goes first. What is neither used nor wanted any more is forgotten when it is of no use to anybody.
  *
+ * What is below a zone cut of ours is asked for as other names outside are, unless the zone there is ours too.
+ *
  * A zone that follows an upstream is a follower: others note what has changed about it, under a lock that is held shortly, and
  * the thread takes that up when it is woken, which is the caller's to do.
  *

@@ -4,7 +4,8 @@
  *
  * \brief The names outside a zone that its aliases lead to: those that can be resolved ahead of any query.
  *
- * These are the targets of CNAMEs, those of wildcards too; what a DNAME makes is not known ahead. Thread: any.
+ * These are the targets of CNAMEs, those of wildcards too; what a DNAME makes is not known ahead. What is below a zone cut is
+ * outside, too: who has the zone there knows. Thread: any.
  * RCU: the snapshot is borrowed or pinned. Blocks: no, but a walk over a zone of a million names takes some 0.1 s.
  */
 #pragma once
@@ -27,6 +28,13 @@ typedef struct {
  */
 int targets_collect(const snapshot_t *snapshot, unsigned max, bool (*is_foreign)(const uint8_t *name, size_t len),
                     targets_t *ret_targets);
+
+/*!
+ * \brief Is \a name (in full, lower case), which ends as the zone does, at or below a zone cut of it?
+ *
+ * RCU: the snapshot is borrowed or pinned.
+ */
+bool targets_is_delegated(const snapshot_t *snapshot, const uint8_t *name, size_t len);
 
 /*! \brief Frees the names. */
 void targets_clear(targets_t *targets);

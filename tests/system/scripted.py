@@ -15,14 +15,16 @@ from servers import free_port
 
 
 class Scripted:
-    """Answers each query with what `script(query, tcp)` returns: a message, octets, None for silence, "close" for RST over TCP."""
+    """Answers each query with what `script(query, tcp)` returns: a message, octets, None for silence; over TCP "close" for RST,
+    "drip" for an answer of which an octet comes now and then and that has no end."""
 
     def __init__(self, script, address="127.0.0.1"):
-        self.script, self.address, self.port = script, address, free_port(address)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.script, self.address, self.port = script, address, free_port()
         self.asked, self.over_tcp = [], 0
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp = socket.socket(family, socket.SOCK_DGRAM)
         self.udp.bind((address, self.port))
-        self.tcp = socket.socket()
+        self.tcp = socket.socket(family)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind((address, self.port))
         self.tcp.listen(64)
@@ -57,17 +59,29 @@ class Scripted:
     def _tcp_serve(self, client):
         with client:
             try:
-                size = struct.unpack("!H", client.recv(2, socket.MSG_WAITALL))[0]
-                reply = self._reply(client.recv(size, socket.MSG_WAITALL), True)
-                if reply == "close":
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                elif isinstance(reply, bytes):
-                    client.sendall(struct.pack("!H", len(reply)) + reply)
-                    client.recv(1)
-                else:
-                    time.sleep(10)
+                while not self.stopped and self._tcp_answer(client):
+                    pass
             except (OSError, struct.error):
                 pass
+
+    def _tcp_answer(self, client):
+        """One query of the stream; false: the last one."""
+        size = struct.unpack("!H", client.recv(2, socket.MSG_WAITALL))[0]
+        reply = self._reply(client.recv(size, socket.MSG_WAITALL), True)
+        if reply == "close":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        if reply == "drip":
+            client.sendall(b"\xff\xff")
+            while not self.stopped:
+                client.sendall(b"\0")
+                time.sleep(0.2)
+            return False
+        if reply is None:
+            time.sleep(10)
+            return False
+        client.sendall(struct.pack("!H", len(reply)) + reply)
+        return True
 
     def stop(self):
         self.stopped = True

@@ -2,6 +2,7 @@
 """Names outside our zones: each row of the table of outcomes, with Unbound and knotd as resolvers, and one that misbehaves."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -15,6 +16,7 @@ import pytest
 from scripted import Scripted, answer
 import signed
 from servers import SLOWNESS, Peer, await_event, query, tool, zone_text
+from test_load import Stream
 
 ZONE = "example.com"
 TARGET = "target.net"
@@ -204,6 +206,24 @@ def test_loop(world):
     assert [option.to_text() for option in found.options if isinstance(option, dns.edns.EDEOption)] == ["EDE 0: alias loop"]
 
 
+@pytest.mark.parametrize("length, whole", [(3, True), (4, False), (9, False)])
+def test_aliases_that_leave_and_come_home(servers, scripted, length, whole):
+    """Back and forth between our zone and others': a few times, and then it is said to be a loop; each alias once."""
+    def script(q, tcp):
+        number = q.question[0].name.labels[0].decode()[1:]
+        return answer(q, f"{q.question[0].name} 600 CNAME a{int(number) + 1}.{ZONE}.")
+    records = "".join(f"a{n} CNAME b{n}.{TARGET}.\n" for n in range(length)) + f"a{length} A 192.0.2.44\n"
+    secondary = pair(servers, at(scripted(script)), records)
+    response = settled(secondary, f"a0.{ZONE}")
+    assert_ours(response)
+    chain = [rrset for n in range(min(length, 4)) for rrset in (cname(f"a{n}.{ZONE}", f"b{n}.{TARGET}"), cname(f"b{n}.{TARGET}", f"a{n + 1}.{ZONE}"))]
+    assert response.rcode() == dns.rcode.NOERROR
+    if whole:
+        assert texts(response.answer) == chain + [(f"a{length}.{ZONE}.", "A", ["192.0.2.44"])] and not ede(response)
+    else:
+        assert texts(response.answer) == chain and ede(response) == [0]
+
+
 def test_not_followed(world):
     """RD=0; types that aliases are the answer to; targets that a DNAME makes; and data that needs no chasing."""
     settled(world, f"ext.{ZONE}")
@@ -279,7 +299,7 @@ def test_target_below_a_cut_of_ours(servers):
     resolver = servers.knotd({child: zone_text(child, "www 60 A 198.51.100.33\nalias 60 CNAME www\nback 60 CNAME here.other.example.\n")},
                              name="resolver").start()
     _, secondary = servers.pair({ZONE: zone_text(ZONE, f"sub NS ns.sub\nns.sub A 192.0.2.53\nd CNAME www.sub\nda CNAME alias.sub\ndn CNAME none.sub\ndb CNAME back.sub\n"),
-                                 "other.example": zone_text("other.example", "here 60 A 192.0.2.77\n")}, items={"upstream": at(resolver)})
+                                 "other.example": zone_text("other.example", "here 60 A 192.0.2.77\n")}, items={"upstream": at(resolver), "upstream-prefetch": "0"})
     first = query(secondary, f"d.{ZONE}", rd=True)
     assert ede(first) == [14] and texts(first.answer) == [cname(f"d.{ZONE}", f"www.{child}")]
     assert [rrset[:2] for rrset in texts(first.authority)] == [(f"{child}.", "NS")]
@@ -292,6 +312,22 @@ def test_target_below_a_cut_of_ours(servers):
     assert texts(settled(secondary, f"db.{ZONE}").answer)[-1] == ("here.other.example.", "A", ["192.0.2.77"])
     referral = query(secondary, f"d.{ZONE}", rd=False)
     assert len(referral.answer) == 1 and [rrset[:2] for rrset in texts(referral.authority)] == [(f"{child}.", "NS")]
+
+
+def test_target_below_a_cut_of_ours_is_resolved_ahead(servers, scripted):
+    """Without a query before: below a cut of the same zone, and of another zone of ours; not below one whose zone we have."""
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 600 A 198.51.100.33") if q.question[0].rdtype == 1 else answer(q))
+    delegations = "sub NS ns.sub\nns.sub A 192.0.2.53\nours NS ns.ours\nns.ours A 192.0.2.53\n"
+    _, secondary = servers.pair({"other.example": zone_text("other.example", delegations),
+                                 f"ours.{ZONE}": zone_text(f"ours.{ZONE}", "www A 192.0.2.99\n"),
+                                 ZONE: zone_text(ZONE, f"{delegations}d CNAME www.sub\ne CNAME www.sub.other.example.\nf CNAME www.ours\n")},
+                                items={"upstream": at(resolver)})
+    wanted = {(f"{name}.", rdtype) for name in (f"www.sub.{ZONE}", "www.sub.other.example") for rdtype in (1, 28)}
+    await_event(lambda: wanted <= set(resolver.asked), "the questions")
+    for name, target in (("d", f"www.sub.{ZONE}"), ("e", "www.sub.other.example")):
+        assert texts(settled(secondary, f"{name}.{ZONE}").answer)[-1] == (f"{target}.", "A", ["198.51.100.33"])
+    assert texts(query(secondary, f"f.{ZONE}", rd=True).answer)[-1] == (f"www.ours.{ZONE}.", "A", ["192.0.2.99"])
+    assert not [name for name, _ in resolver.asked if "ours" in name]
 
 
 def test_resolved_ahead(servers):
@@ -309,7 +345,9 @@ def test_resolved_ahead(servers):
 
 def test_special_names(servers):
     """Nobody but the resolver decides about names of special use."""
-    zones = {name: zone_text(name, "www 60 A 198.51.100.1\n") for name in ("test", "home.arpa", "10.in-addr.arpa", "invalid", "onion", "localhost")}
+    names = ("test", "home.arpa", "10.in-addr.arpa", "invalid", "onion", "localhost", "local", "example", "alt", "resolver.arpa",
+             "service.arpa", "168.192.in-addr.arpa", "127.in-addr.arpa", "254.169.in-addr.arpa", "d.f.ip6.arpa", "8.e.f.ip6.arpa", "internal")
+    zones = {name: zone_text(name, "www 60 A 198.51.100.1\n") for name in names}
     resolver = servers.knotd(zones, name="resolver").start()
     records = "".join(f"a{n} CNAME www.{name}.\n" for n, name in enumerate(zones))
     secondary = pair(servers, at(resolver), records)
@@ -355,19 +393,30 @@ def test_silence_costs_nothing(servers):
     await_ede(secondary, f"ext.{ZONE}", (22, 23))
 
 
-def test_killed_and_restarted(servers):
-    """Stale data stands in; when the resolver is back, that is seen within seconds. One line of log each."""
-    resolver = servers.knotd({TARGET: zone_text(TARGET, "www 2 A 198.51.100.80\n")}, name="resolver").start()
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_gone_and_back_under_load(servers, tmp_path, how):
+    """Stale data stands in; when the resolver is back, that is seen within seconds. One line of log each, and no query lost."""
+    resolver = servers.knotd({TARGET: zone_text(TARGET, "www 2 A 198.51.100.80\nalias 2 CNAME www\n")}, name="resolver").start()
     secondary = pair(servers, at(resolver))
     settled(secondary, f"ext.{ZONE}")
-    resolver.kill()
-    stale = await_ede(secondary, f"ext.{ZONE}", (3,))
-    assert texts(stale.answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"]) and stale.answer[1].ttl <= 30
-    secondary.await_log(r"warning: .*upstream, .* does not answer", timeout=40)
-    resolver.start()
-    secondary.await_log(r"notice: .*upstream, .* answers again", timeout=40)
-    await_event(lambda: not ede(query(secondary, f"ext.{ZONE}", rd=True)), "fresh data")
+    with Stream(secondary, tmp_path, 300, [f"{name}.{ZONE}" for name in ("www", "ext", "any.wild", "chain", "mx")]) as stream:
+        if how == "killed":
+            resolver.kill()
+        else:
+            resolver.signal(signal.SIGSTOP)
+        stale = await_ede(secondary, f"ext.{ZONE}", (3,))
+        assert texts(stale.answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"]) and stale.answer[1].ttl <= 30
+        secondary.await_log(r"warning: .*upstream, .* does not answer", timeout=40)
+        if how == "killed":
+            resolver.start()
+        else:
+            resolver.signal(signal.SIGCONT)
+        secondary.await_log(r"notice: .*upstream, .* answers again", timeout=40)
+        await_event(lambda: not ede(query(secondary, f"ext.{ZONE}", rd=True)), "fresh data")
+        load = stream.stop()
     assert len([line for line in secondary.log_text().splitlines() if "does not answer" in line]) == 1
+    # What was under way when the stream was stopped is counted as interrupted, not as lost.
+    assert load["sent"] > 1000 and load["lost"] == 0 and load["codes"].startswith("NOERROR") and "," not in load["codes"]
 
 
 def test_dead_targets_are_no_dead_resolver(servers, scripted):
@@ -393,12 +442,22 @@ def test_dead_targets_are_no_dead_resolver(servers, scripted):
 def test_no_stale_data_of_a_resolver_that_answers(servers, scripted):
     """What is beyond its TTL, and not in use, is asked for, not given."""
     resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 1 TXT x"))
-    secondary = pair(servers, at(resolver), **{"upstream-prefetch": "0"})
-    settled(secondary, f"ext.{ZONE}", "TXT")
-    time.sleep(9)
-    response = query(secondary, f"ext.{ZONE}", "TXT", rd=True)
-    assert ede(response) == [14] and texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
-    assert not ede(settled(secondary, f"ext.{ZONE}", "TXT"))
+    names = [f"old{n}" for n in range(40)]
+    secondary = pair(servers, at(resolver), "".join(f"{name} CNAME {name}.{TARGET}.\n" for name in names), **{"upstream-prefetch": "0"})
+    for name in names:
+        settled(secondary, f"{name}.{ZONE}", "TXT")
+
+    # Each look is at another name, as it has what it sees asked for again. Until some seconds after its TTL that may stand in.
+    left = iter(names)
+
+    def look():
+        time.sleep(0.3)
+        response = query(secondary, f"{next(left)}.{ZONE}", "TXT", rd=True)
+        assert response.rcode() == dns.rcode.NOERROR and ede(response) in ([], [3], [14])
+        return response if ede(response) == [14] else None
+    response = await_event(look, "a name that is not known any more")
+    assert len(response.answer) == 1
+    assert not ede(settled(secondary, response.question[0].name, "TXT"))
 
 
 def test_stale_negative(servers, scripted):
@@ -465,6 +524,21 @@ def test_truncation_and_large_answers(servers, scripted):
     query(secondary, f"big.{ZONE}", "TXT", rd=True)
     found = await_event(lambda: (lambda r: r if len(r.answer) == 2 else None)(query(secondary, f"big.{ZONE}", "TXT", rd=True, tcp=True)), "it")
     assert len(found.answer[1]) == 20 and resolver.over_tcp > 0
+
+
+def test_slow_drip(servers, scripted):
+    """An answer that never ends costs its own target alone."""
+    def script(q, tcp):
+        if "mail" in q.question[0].name.to_text().lower():
+            return "drip" if tcp else answer(q, flags=dns.flags.TC)
+        return answer(q, f"{q.question[0].name} 60 A 198.51.100.7") if q.question[0].rdtype == 1 else answer(q)
+    secondary = pair(servers, at(scripted(script)))
+    for _ in range(3):
+        query(secondary, f"nodata.{ZONE}", "TXT", rd=True)
+    assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.7"])
+    dripping = await_ede(secondary, f"nodata.{ZONE}", (22, 23), "TXT")
+    assert texts(dripping.answer) == [cname(f"nodata.{ZONE}", f"mail.{TARGET}")]
+    assert not ede(settled(secondary, f"any.wild.{ZONE}", "AAAA"))
 
 
 def test_tcp_reset(servers, scripted):
@@ -676,6 +750,19 @@ def test_reload_and_stop_with_lookups_under_way(servers, scripted):
     began = time.monotonic()
     secondary.stop()
     assert time.monotonic() - began < 3 * SLOWNESS
+
+
+def test_ipv6(servers, scripted, tmp_path):
+    """As an address, and in a file, where it may have a scope."""
+    resolver = scripted(lambda q, tcp: answer(q, flags=dns.flags.TC) if not tcp else answer(q, f"{q.question[0].name} 60 A 198.51.100.6"), address="::1")
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"nameserver ::1%lo@{resolver.port}\n")
+    primary = servers.knotd({ZONE: zone_text(ZONE, RECORDS)}).start()
+    for upstream in (at(resolver), conf):
+        secondary = servers.secondary([ZONE], [primary], items={"upstream": upstream}).start()
+        secondary.await_serial(ZONE)
+        assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.6"])
+    assert resolver.over_tcp
 
 
 def test_two_stanzas_have_their_own_upstreams(servers):
