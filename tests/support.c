@@ -92,6 +92,8 @@ static char *lines_join(lines_t *lines)
 
 typedef struct {
 	builder_t *builder;
+	difference_maker_t *maker;
+	size_t origin_len;
 	int ret;
 	lines_t *lines;
 } scan_t;
@@ -103,6 +105,9 @@ static void scan_record(zs_scanner_t *scanner)
 	if (scan->lines != NULL) {
 		lines_add(scan->lines, scanner->r_owner, scanner->r_type, scanner->r_ttl, scanner->r_data,
 		          scanner->r_data_length);
+	} else if (scan->maker != NULL && scan->ret == KNOT_EOK) {
+		scan->ret = difference_maker_put(scan->maker, scanner->r_owner, scanner->r_owner_length - scan->origin_len,
+		                                 scanner->r_type, scanner->r_ttl, scanner->r_data, scanner->r_data_length);
 	} else if (scan->ret == KNOT_EOK) {
 		scan->ret = builder_add(scan->builder, scanner->r_owner, scanner->r_owner_length, scanner->r_type,
 		                        scanner->r_ttl, scanner->r_data, scanner->r_data_length);
@@ -117,7 +122,7 @@ static void scan_error(zs_scanner_t *scanner)
 static void scan_text(scan_t *scan, const char *origin, const char *text)
 {
 	uint8_t name[WIRE_NAME_MAX];
-	(void)support_name(origin, name);
+	scan->origin_len = support_name(origin, name);
 	char *absolute = knot_dname_to_str_alloc(name);
 
 	zs_scanner_t *scanner = malloc(sizeof(*scanner));
@@ -134,6 +139,13 @@ static void scan_text(scan_t *scan, const char *origin, const char *text)
 int support_add(builder_t *builder, const char *origin, const char *zonefile_text)
 {
 	scan_t scan = { .builder = builder };
+	scan_text(&scan, origin, zonefile_text);
+	return scan.ret;
+}
+
+int support_put(difference_maker_t *maker, const char *origin, const char *zonefile_text)
+{
+	scan_t scan = { .maker = maker };
 	scan_text(&scan, origin, zonefile_text);
 	return scan.ret;
 }

@@ -23,6 +23,9 @@ size_t support_name(const char *text, uint8_t *dst);
  */
 int support_add(builder_t *builder, const char *origin, const char *zonefile_text);
 
+/*! \brief As support_add(), into a difference: what the first failing difference_maker_put() returned. */
+int support_put(difference_maker_t *maker, const char *origin, const char *zonefile_text);
+
 /*! \brief Builds the zone \a apex from master-file text. Own: snapshot_unpin(), or support_free() it. */
 snapshot_t *support_zone(const char *apex, const char *zonefile_text);
 
