@@ -160,23 +160,26 @@ suite_fuzz()
 
 # --- benches of rooms: bench_<name>.c
 
-bench_program()
+# bench_build NAME: build/bench_NAME
+bench_build()
 {
-	local libraries program=build/bench_$1
+	local libraries
 	read -ra libraries < <(program_libraries)
-	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -Iinclude -o "$program" "tests/bench_$1.c" tests/support.c build/libhouse.a "${libraries[@]}" -lpthread
-	"$program"
+	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -Iinclude -o "build/bench_$1" "tests/bench_$1.c" tests/support.c build/libhouse.a "${libraries[@]}" -lpthread
 }
 
+# A name may be that of a room's program, of a bench of servers, or (answer) of both. Options go to the benches of servers.
 command_bench()
 {
-	local name names=()
+	local word words=() names=0
 	deps_test
 	build
-	for name in "$@"; do
-		if [[ -e tests/bench_$name.c ]]; then say "$name"; bench_program "$name"; else names+=("$name"); fi
+	bench_build answer
+	for word in "$@"; do
+		if [[ -e tests/bench_$word.c ]]; then bench_build "$word"; say "$word"; "build/bench_$word"; names=$((names + 1)); fi
+		if [[ -e tests/bench/$word.py || ! -e tests/bench_$word.c ]]; then words+=("$word"); fi
 	done
-	if [[ $# -eq 0 || ${#names[@]} -gt 0 ]]; then "$PYTHON" -B tests/bench/bench.py "${names[@]}"; fi
+	if [[ $names -eq 0 || ${#words[@]} -gt 0 ]]; then "$PYTHON" -B tests/bench/bench.py "${words[@]}"; fi
 }
 
 # --- pytest

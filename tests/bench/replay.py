@@ -30,30 +30,34 @@ class Replay:
 
     def __init__(self, address, port):
         self.address, self.port, self.key = address, port, None
-        self.stream, self.places, self.soa = bytearray(), [], None
+        #: The messages with their lengths, and where each begins; how many records they have, the last SOA left out.
+        self.stream, self.places, self.records, self.soa = bytearray(), [], -1, None
         self.udp = socket.socket(type=socket.SOCK_DGRAM)
         self.udp.bind((address, port))
         self.tcp = socket.create_server((address, port), backlog=64)
 
-    def capture(self, primary, zone, records):
-        """Takes the zone's transfer from a primary; `records` of it, counted with both SOAs."""
+    def capture(self, primary, zone):
+        """Takes the zone's transfer from a primary: all that comes in answer to the one question."""
         query = dns.message.make_query(zone, "AXFR")
         query.flags = 0
         wire = query.to_wire()
         with socket.create_connection((primary.address, primary.port)) as connection:
             connection.sendall(struct.pack("!H", len(wire)) + wire)
-            while records > 0:
-                head = receive(connection, 2)
-                message = receive(connection, struct.unpack("!H", head)[0])
-                self.places.append(len(self.stream) + 2)
-                self.stream += head + message
-                records -= struct.unpack("!H", message[6:8])[0]
-        self.soa = self._first_record(zone)
+            connection.shutdown(socket.SHUT_WR)
+            while octets := connection.recv(1 << 20):
+                self.stream += octets
+        place = 0
+        while place < len(self.stream):
+            length, = struct.unpack_from("!H", self.stream, place)
+            self.places.append(place + 2)
+            self.records += struct.unpack_from("!H", self.stream, place + 2 + 6)[0]
+            place += 2 + length
+        self.soa = self._first_record()
         threading.Thread(target=self._serve_udp, daemon=True).start()
         threading.Thread(target=self._serve_tcp, daemon=True).start()
 
-    def _first_record(self, zone):
-        length = struct.unpack("!H", self.stream[:2])[0]
+    def _first_record(self):
+        length, = struct.unpack_from("!H", self.stream)
         first = dns.message.from_wire(bytes(self.stream[2:2 + length]), one_rr_per_rrset=True)
         return next(rrset for rrset in first.answer if rrset.rdtype == dns.rdatatype.SOA)
 

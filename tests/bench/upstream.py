@@ -2,22 +2,18 @@
 """`./build.sh bench upstream`: what a dead resolver costs those who do not need it, and what a known target costs."""
 
 import os
-import re
 import signal
 import socket
 import statistics
-import subprocess
 import time
-from pathlib import Path
 
-from servers import await_event, query, tool, zone_text
+import harness
+from servers import await_event, query, zone_text
 
-ROOT = Path(__file__).resolve().parents[2]
-STEADY = ROOT / "build" / "steady"
 ZONE, TARGET = "bench.example", "target.example"
 #: Names with data, asked for by four of five questions; the fifth asks for an alias that nobody asked for before.
 PLAIN = 1000
-RATE, SECONDS = 2000, 5
+RATE, SECONDS = 2000, 1 if os.environ.get("BENCH_SIZE") == "small" else 5
 #: Aliases that one run asks for.
 ALIASES = RATE * SECONDS // 5
 HOLD_MS = 100
@@ -38,11 +34,6 @@ def at(server):
     return f"{server.address}@{server.port}"
 
 
-def build_steady():
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libknot"], capture_output=True, text=True, check=True).stdout.split()
-    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-std=gnu11", "-D_GNU_SOURCE", "-o", STEADY, ROOT / "tests" / "bench" / "steady.c", *flags], check=True)
-
-
 def records(runs):
     plain = "".join(f"p{n} A 192.0.2.{n % 250}\n" for n in range(PLAIN))
     return plain + "".join(f"x{n} CNAME t{n}.{TARGET}.\n" for n in range(runs * ALIASES))
@@ -59,30 +50,21 @@ def questions(run):
 class Run:
     """What one run of the load saw of the questions that need no resolver."""
 
-    def __init__(self, output):
-        rows = [line.split() for line in output.splitlines()]
-        self.lost = sum(1 for row in rows if int(row[2]) < 0)
-        self.complete = sum(1 for row in rows if row[0] == "alias" and int(row[4]) == 2)
+    def __init__(self, rows):
+        self.lost = sum(1 for row in rows if row[2] < 0)
+        self.complete = sum(1 for row in rows if row[0] == "alias" and row[4] == 2)
         #: (when sent, how long it took), microseconds
-        self.others = [(int(row[1]), int(row[2])) for row in rows if row[0] == "other" and int(row[2]) >= 0]
+        self.others = [row[1:3] for row in rows if row[0] == "other" and row[2] >= 0]
         took = sorted(latency for _, latency in self.others)
         self.p50, self.p99 = took[len(took) // 2], took[len(took) * 99 // 100]
 
 
 def steady(server, run, during=None):
     """Runs the load against the server; during() is called once it is under way."""
-    load = subprocess.Popen([STEADY, server.address, str(server.port), str(RATE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    load = harness.Steady(server, RATE, questions(run))
     if during:
-        load.stdin.write(questions(run))
-        load.stdin.close()
-        load.stdin = None
         during()
-        output = load.communicate()[0]
-    else:
-        output = load.communicate(questions(run))[0]
-    assert load.returncode == 0
-    server.assert_alive()
-    return Run(output)
+    return Run(load.finish())
 
 
 def verdict(value, target):
@@ -181,15 +163,12 @@ class Bench:
     def instructions(self):
         """User-space instructions of a query, the hook's alone and all of knotd's, by callgrind."""
         out = self.primary.path.parent / "callgrind"
-        os.environ["SECONDARY_WRAP"] = f"valgrind --tool=callgrind --dump-line=no --callgrind-out-file={out}.%p"
-        try:
+        with harness.callgrind(out):
             server = self.secondary(self.resolver, 1, 0)
-        finally:
-            del os.environ["SECONDARY_WRAP"]
         plain, alias = f"p0.{ZONE}", f"x0.{ZONE}"
         self.warm(server)
         await_event(lambda: len(query(server, alias, rd=True).answer) == 2, "the target")
-        counts = {name: callgrind_count(server, out, name) for name in (plain, alias)}
+        counts = {name: harness.instructions(server, out, lambda: query(server, name, rd=True)) for name in (plain, alias)}
         server.stop()
         print("### upstream: user-space instructions of a UDP query with EDNS for A (callgrind, one worker)\n")
         print("| | plain answer | alias with a cached target | ratio | target | |\n|---|---|---|---|---|---|")
@@ -220,30 +199,9 @@ class Bench:
         print(f"| complete | of | target | |\n|---|---|---|---|\n| {complete} | {asked} | all | {'met' if complete == asked else 'not met'} |\n")
 
 
-def callgrind_count(server, out, name, queries=2000):
-    """(instructions of the process, of the hook) a query, with what stands beside it taken out by a second, empty measurement."""
-    pid = str(server.process.pid)
-
-    def measure(number):
-        subprocess.run([tool("callgrind_control"), "-z", pid], check=True, capture_output=True)
-        for _ in range(number):
-            query(server, name, rd=True)
-        before = set(out.parent.glob(f"{out.name}.{pid}.*"))
-        subprocess.run([tool("callgrind_control"), "-d", pid], check=True, capture_output=True)
-        dump = await_event(lambda: set(out.parent.glob(f"{out.name}.{pid}.*")) - before, "a dump").pop()
-        await_event(lambda: re.search(r"^(totals|summary): ", dump.read_text(), re.MULTILINE), "the whole dump")
-        total = int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.MULTILINE).group(1))
-        report = subprocess.run([tool("callgrind_annotate"), "--inclusive=yes", "--threshold=100", dump], capture_output=True, text=True, check=True).stdout
-        hook = re.search(r"^ *([\d,]+) .*:dispatch_begin\b", report, re.MULTILINE)
-        return total, int(hook.group(1).replace(",", "")) if hook else 0
-    measure(200)
-    idle, work = measure(0), measure(queries)
-    return [(a - b) / queries for a, b in zip(work, idle)]
-
-
 def bench_upstream(servers, arguments):
     """Others' latency beside a dead resolver, the instructions of a known target, and targets resolved ahead."""
-    build_steady()
+    harness.build_steady()
     bench = Bench(servers, arguments)
     bench.dead()
     bench.detection()

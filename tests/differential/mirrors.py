@@ -16,7 +16,7 @@ class NsdMirror(Nsd):
                                    "    ipv4-edns-size: 4096\n    round-robin: no\n")
         for name in self.mirrored:
             text += (f"zone:\n    name: \"{absolute(name)}\"\n    request-xfr: AXFR {self.primary.address}@{self.primary.port} NOKEY\n"
-                     f"    allow-notify: 127.0.0.0/8 NOKEY\n    outgoing-interface: {self.address}\n")
+                     f"    provide-xfr: 127.0.0.0/8 NOKEY\n    allow-notify: 127.0.0.0/8 NOKEY\n    outgoing-interface: {self.address}\n")
         return text
 
 

@@ -69,18 +69,23 @@ class Watcher:
 
     def ask(self, chosen):
         """Asks for these zones (by number); yields number, response code and serial of each answer."""
-        chosen = list(chosen)
-        for first in range(0, len(chosen), self.WINDOW):
-            window = chosen[first:first + self.WINDOW]
-            waiting = dict(enumerate(window))
-            for place, number in waiting.items():
-                self.socket.send(struct.pack("!H", place) + self.wires[number])
+        for number, response in self.exchange((number, self.wires[number]) for number in chosen):
+            yield number, response[3] & 15, self._serial(response)
+
+    def exchange(self, messages):
+        """Sends messages (zone's number, wire without id), a window at a time; yields number and response. A lost one is counted, and left."""
+        messages = list(messages)
+        for first in range(0, len(messages), self.WINDOW):
+            waiting = dict(enumerate(messages[first:first + self.WINDOW]))
+            for place, (_, wire) in waiting.items():
+                self.socket.send(struct.pack("!H", place) + wire)
             while waiting and select.select([self.socket], [], [], self.LOST)[0]:
                 response = self.socket.recv(4096)
-                number = waiting.pop(struct.unpack("!H", response[:2])[0], None)
-                if number is None or response[12:12 + len(self.wires[number]) - 10] != self.wires[number][10:]:
-                    continue
-                yield number, response[3] & 15, self._serial(response)
+                number, wire = waiting.get(struct.unpack("!H", response[:2])[0], (None, b""))
+                # What is late from another window has another question.
+                if number is not None and response[12:].startswith(wire[10:wire.index(b"\0", 10) + 5]):
+                    del waiting[struct.unpack("!H", response[:2])[0]]
+                    yield number, response
             self.lost += len(waiting)
 
     @staticmethod
@@ -102,10 +107,6 @@ class Watcher:
                 self.codes[number], self.serials[number] = code, serial
         self.server.assert_alive()
         return changed
-
-    def without(self, serial):
-        """Numbers of the zones that do not answer with this serial yet."""
-        return [number for number, found in enumerate(self.serials) if found != serial]
 
     def close(self):
         self.socket.close()
