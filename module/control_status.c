@@ -166,6 +166,11 @@ static void put_version(line_t *line, const refresh_status_t *status)
 	line_print(line, FILTER_EVENTS, "records", "%" PRIu64, status->records);
 	line_print(line, FILTER_EVENTS, "octets", "%" PRIu64, status->octets);
 	line_print(line, FILTER_EVENTS, "memory", "%" PRIu64, status->memory);
+	if (status->differences > 0) {
+		line_print(line, FILTER_EVENTS, "differences", "%u, %" PRIu64 " octets", status->differences, status->difference_octets);
+	} else {
+		line_put(line, FILTER_EVENTS, "differences", NONE);
+	}
 }
 
 static void put_primary(line_t *line, const struct sockaddr_storage *addr, const primary_result_t *result)

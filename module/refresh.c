@@ -801,6 +801,8 @@ void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
 		.doing = refresh->doing,
 		.next_check_ms = refresh->doing == REFRESH_IDLE ? refresh->next_check : REFRESH_NEVER,
 		.expire_ms = refresh->expire_at,
+		.differences = refresh->zone->history.count,
+		.difference_octets = refresh->zone->history.octets,
 		.last_success = refresh->last_success,
 		.primary_count = refresh->stanza->primary_count,
 		.primary = refresh->stanza->primary,

@@ -113,6 +113,8 @@ typedef struct {
 	uint64_t now_ms;                                    /*!< When this was taken. */
 	uint64_t next_check_ms, expire_ms;                  /*!< By the same clock; REFRESH_NEVER: none. */
 	uint64_t records, octets, memory;                   /*!< Of the version that serves or is kept. */
+	uint32_t differences;                               /*!< That are kept, */
+	uint64_t difference_octets;                         /*!< and their memory. */
 	int64_t last_success;                               /*!< Seconds since the epoch; 0: never. */
 	unsigned primary_count;
 	const primary_t *primary;                           /*!< Borrowed from the zone's stanza. */

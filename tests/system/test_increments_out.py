@@ -12,6 +12,7 @@ import dns.zone
 import pytest
 
 from servers import SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, serial_of, tool, zone_text
+from test_control import status
 from test_reexport import ZONE, exporter, pull, request, signature
 
 
@@ -169,11 +170,13 @@ def test_kept_over_reload_and_trimmed(servers, scope):
     primary, secondary = exporter(servers, {ZONE: changed(1)}, scope)
     held = versions(primary, secondary, range(1, 4))
     await_increment(secondary, 1)
+    assert re.fullmatch(r"2, \d{3,4} octets", status(secondary)[absolute(ZONE)]["differences"])
     secondary.reload()
     assert apply(held[1], increment(secondary, 1)) == held[3]
     secondary.items["difference-max-size"] = "0"
     secondary.reload()
     await_event(lambda: not is_increment(increment(secondary, 1)), "the zone instead of an increment")
+    assert "differences" not in status(secondary)[absolute(ZONE)]
     primary.set_zone(ZONE, changed(4))
     secondary.await_serial(ZONE, 4)
     assert not is_increment(increment(secondary, 3))
