@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "control_request.h"
+#include "secondary/control_stats.h"
 #include "secondary/control_status.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
@@ -173,6 +174,12 @@ static int apply_status(session_t *session, const control_request_t *request, zo
 	return control_status(request, zone);
 }
 
+static int apply_stats(session_t *session, const control_request_t *request, zone_t *zone)
+{
+	(void)session;
+	return control_zone_stats(request, zone);
+}
+
 /*! Gives an order to the worker: \a command, or to tell others where that is NULL. */
 static int give_order(session_t *session, const control_request_t *request, zone_t *zone, const refresh_command_t *command)
 {
@@ -287,6 +294,14 @@ static int answer_status(const control_request_t *request)
 	return control_stream_put(request->stream, KNOT_CTL_TYPE_DATA, &data);
 }
 
+static int answer_stats(const control_request_t *request)
+{
+	if (!control_stats_exist(request, false)) {
+		return control_send_error(request, NULL, knot_strerror(KNOT_ENOENT));
+	}
+	return control_stats(request);
+}
+
 /*! \name Dispatch */
 
 typedef struct {
@@ -303,6 +318,8 @@ static const command_t commands[] = {
 	{ "zone-retransfer", apply_retransfer, .filters = "", .is_order = true },
 	{ "zone-notify", apply_notify, .filters = "", .is_order = true },
 	{ "zone-purge", apply_purge, .filters = PURGE_FILTERS, .is_order = true },
+	{ "zone-stats", apply_stats, .filters = "" },
+	{ "stats", .answer = answer_stats, .filters = "" },
 	{ "status", .answer = answer_status, .filters = "" },
 };
 
@@ -328,6 +345,9 @@ static int answer_unit(session_t *session, const control_request_t *request)
 	}
 	if (command->is_order && control_has_flag(request, CONTROL_FLAG_BLOCKING) && !wait_begin(session)) {
 		return control_send_error(request, request->zone, "too many clients in blocking mode");
+	}
+	if (command->apply == apply_stats && !control_stats_exist(request, true)) {
+		return control_send_error(request, request->zone, knot_strerror(KNOT_ENOENT));
 	}
 	if (command->answer != NULL) {
 		return command->answer(request);

@@ -25,6 +25,7 @@
 #include "secondary/outgoing.h"
 #include "secondary/rcu.h"
 #include "secondary/settings.h"
+#include "secondary/statistics.h"
 #include "secondary/worker.h"
 
 /*!
@@ -242,6 +243,19 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
 	take_note(&note, msg, pkt, qdata);
 }
 
+static void count_answer(const instance_t *instance, const zone_t *zone, const answer_result_t *result, const knotd_qdata_t *qdata)
+{
+	static const uint8_t kinds[] = {
+		[ANSWER_HIT] = ANSWERS_DATA, [ANSWER_NODATA] = ANSWERS_NODATA, [ANSWER_NXDOMAIN] = ANSWERS_NXDOMAIN,
+		[ANSWER_REFERRAL] = ANSWERS_REFERRAL, [ANSWER_ALIAS] = ANSWERS_ALIAS, [ANSWER_LOOP] = ANSWERS_ALIAS,
+		[ANSWER_OVERFLOW] = ANSWERS_ERROR, [ANSWER_COLLISION] = ANSWERS_ERROR,
+	};
+	statistics_answer(instance, zone, qdata, kinds[result->outcome]);
+	if (result->truncated) {
+		statistics_answer(instance, zone, qdata, ANSWERS_TRUNCATED);
+	}
+}
+
 /*! Answers from a version of the zone. */
 static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
                                  knot_pkt_t *pkt, knotd_qdata_t *qdata)
@@ -260,6 +274,7 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 		follow_aliases(instance, zone, snapshot, &question, &msg, &chain, &result, pkt, qdata);
 	}
 	message_end(&msg, &result, pkt, qdata);
+	count_answer(instance, zone, &result, qdata);
 
 	if (msg.count[SECTION_ANSWER] == 0 && msg.count[SECTION_AUTHORITY] > 0) {
 		const uint16_t type = result.outcome == ANSWER_REFERRAL ? KNOT_RRTYPE_NS : KNOT_RRTYPE_SOA;
@@ -296,10 +311,12 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
 {
 	if (qdata->query->tsig_rr != NULL &&
 	    (!access_check(instance, zone, ACCESS_QUERY, qdata) || !packet_reserve_tsig(pkt, qdata))) {
+		statistics_answer(instance, zone, qdata, ANSWERS_ERROR);
 		return KNOTD_STATE_FAIL;
 	}
 	const snapshot_t *snapshot = zone_borrow(zone);
 	if (snapshot == NULL) {
+		statistics_answer(instance, zone, qdata, ANSWERS_UNSERVED);
 		return fail_unserved(zone, pkt, qdata);
 	}
 	if (knot_pkt_qtype(qdata->query) == KNOT_RRTYPE_SOA && is_apex(zone, qdata)) {
@@ -356,6 +373,7 @@ static void accept_notify(const instance_t *instance, zone_t *zone, knotd_qdata_
 static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (!access_check(instance, zone, ACCESS_NOTIFY, qdata)) {
+		counters_event(&zone->events, EVENT_NOTIFY_IN_REFUSED);
 		log_notify_refused(instance, zone, qdata);
 		return KNOTD_STATE_FAIL;
 	}
@@ -365,6 +383,7 @@ static knotd_state_t process_notify(const instance_t *instance, zone_t *zone, kn
 	if (!packet_reserve_tsig(pkt, qdata)) {
 		return KNOTD_STATE_FAIL;
 	}
+	counters_event(&zone->events, EVENT_NOTIFY_IN);
 	accept_notify(instance, zone, qdata);
 	return KNOTD_STATE_DONE;
 }
@@ -387,6 +406,7 @@ static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, 
 		return packet_fail(qdata, KNOT_RCODE_NOTIMPL, KNOT_EDNS_EDE_NONE);
 	}
 	if (!access_check(instance, zone, ACCESS_TRANSFER, qdata)) {
+		counters_event(&zone->events, EVENT_REFUSED_OUT);
 		return refuse_transfer(instance, zone, pkt, qdata);
 	}
 	snapshot_t *snapshot = zone_borrow(zone);

@@ -51,6 +51,31 @@ static void errand_clear(errand_t *errand)
 	*errand = (errand_t) { .turn = errand->turn };
 }
 
+/*! Counts what a primary did wrong. \param ret  KNOT_EOK: what it said is to blame, and that counts as \a said. */
+static void count_failure(const refresh_t *refresh, int ret, event_t said)
+{
+	event_t what = EVENT_NETWORK;
+	switch (ret) {
+	case KNOT_EOK:
+		what = said;
+		break;
+	case KNOT_EMALF:
+		what = EVENT_RESPONSE;
+		break;
+	case KNOT_ETIMEOUT:
+		what = EVENT_TIMEOUT;
+		break;
+	case KNOT_ENOTSIG:
+	case KNOT_TSIG_EBADSIG:
+	case KNOT_TSIG_EBADKEY:
+	case KNOT_TSIG_EBADTIME:
+	case KNOT_TSIG_EBADTRUNC:
+		what = EVENT_SIGNATURE;
+		break;
+	}
+	counters_event(&refresh_zone(refresh)->events, what);
+}
+
 /*! Tells the machine that nothing came of its question. */
 static void deliver_failure(refresh_t *refresh, errand_kind_t kind, const char *reason)
 {
@@ -135,6 +160,7 @@ static void deliver_untried(refresh_t *refresh, const turn_t *turn)
 	if (turn->again_at > 0) {
 		refresh_left_alone(refresh, turn->again_at, reason);
 	} else {
+		count_failure(refresh, turn->error, EVENT_RESPONSE);
 		deliver_failure(refresh, turn->kind, reason);
 	}
 }
@@ -225,6 +251,9 @@ static bool probe_again(errand_t *errand, int *ret)
 /*! \param ret  Of the exchange. \param read  Of soa_probe_read(). */
 static void deliver_probe(refresh_t *refresh, int ret, int read, const soa_probe_t *probe)
 {
+	if (ret != KNOT_EOK || read != KNOT_EOK || probe->is_truncated) {
+		count_failure(refresh, ret, EVENT_RESPONSE);
+	}
 	if (ret != KNOT_EOK) {
 		deliver_failure(refresh, ERRAND_PROBE, knot_strerror(ret));
 	} else if (read != KNOT_EOK) {
@@ -373,6 +402,20 @@ static bool check_begin(errand_t *errand)
 	return true;
 }
 
+static void count_transfer(const errand_t *errand, int ret)
+{
+	events_t *events = &refresh_zone(errand->refresh)->events;
+	const transfer_counts_t counts = transfer_in_counts(errand->transfer);
+	counters_octets(events, OCTETS_IN, counts.octets);
+	if (errand->snapshot != NULL) {
+		counters_event(events, EVENT_AXFR_IN);
+		return;
+	}
+	counters_event(events, EVENT_FAILED_IN);
+	count_failure(errand->refresh, errand->status == TRANSFER_FAILED ? KNOT_EOK : ret,
+	              counts.records > 0 ? EVENT_CONTENT : EVENT_RESPONSE);
+}
+
 /*! The end of a transfer: tells the machine of the version, or of the reason why there is none. */
 static void transfer_deliver(errand_t *errand, int ret, const char *reason)
 {
@@ -380,6 +423,7 @@ static void transfer_deliver(errand_t *errand, int ret, const char *reason)
 	refresh_t *refresh = errand->refresh;
 	snapshot_t *snapshot = errand->snapshot;
 	uint32_t expire = transfer_in_expire(errand->transfer);
+	count_transfer(errand, ret);
 	errand->snapshot = NULL;
 	turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
 	errand_clear(errand);

@@ -218,6 +218,7 @@ static void list_settle(notify_out_t *out, notify_zone_t *list)
 /*! A target that is dead for long is in the log twice: when that is found, and when it is given up. */
 static void notice_failed(notice_t *notice, int error)
 {
+	counters_event(&notice->zone->events, EVENT_NOTIFY_OUT_FAILED);
 	notice->list->error = error;
 	if (notice->failures == NOTIFY_OUT_RETRIES) {
 		notice_report(notice, LOG_WARNING, "failed (%s), given up", knot_strerror(error));
@@ -235,6 +236,7 @@ static void notice_failed(notice_t *notice, int error)
 static void notice_heard(notice_t *notice)
 {
 	const knot_lookup_t *rcode = knot_lookup_by_id(knot_rcode_names, notice->rcode);
+	counters_event(&notice->zone->events, notice->rcode == KNOT_RCODE_NOERROR ? EVENT_NOTIFY_OUT : EVENT_NOTIFY_OUT_FAILED);
 	if (notice->rcode == KNOT_RCODE_NOERROR) {
 		notice_report(notice, LOG_INFO, "serial %u", notice->serial);
 	} else if (rcode != NULL) {

@@ -46,6 +46,7 @@ typedef struct outgoing {
 	bool has_message;         /*!< BEGIN has filled one. */
 	bool has_more;
 	bool is_over;             /*!< Finished or failed, and that was logged. */
+	bool is_finished;
 	knotd_query_type_t type;  /*!< Of the query; see hide_query(). */
 
 	knotd_qdata_t *qdata;     /*!< Of the query. */
@@ -131,6 +132,7 @@ static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
 
 static void log_finished(const instance_t *instance, outgoing_t *transfer)
 {
+	transfer->is_finished = true;
 	char totals[TEXT_MAX];
 	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_INFO, transfer->operation, "finished, %s",
 	         totals_text(transfer, totals));
@@ -254,12 +256,24 @@ static void outgoing_free(outgoing_t *transfer)
 	free(transfer);
 }
 
+static void count_ended(const outgoing_t *transfer)
+{
+	events_t *events = &transfer->zone->events;
+	counters_octets(events, OCTETS_OUT, transfer->octets);
+	if (!transfer->is_finished) {
+		counters_event(events, EVENT_FAILED_OUT);
+	} else {
+		counters_event(events, transfer->operation[0] == 'I' ? EVENT_IXFR_OUT : EVENT_AXFR_OUT);
+	}
+}
+
 /*! The worker's transfer is over. */
 static void end_current(void)
 {
 	outgoing_t *transfer = current;
 	current = NULL;
 	list_remove(transfer);
+	count_ended(transfer);
 	outgoing_free(transfer);
 }
 
@@ -467,10 +481,12 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
 		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE);
 	}
 	if (qdata->params->proto == KNOTD_QUERY_PROTO_UDP) {
+		counters_event(&zone->events, EVENT_CURRENT_OUT);
 		return answer_soa(snapshot, pkt, qdata);
 	}
 	if (theirs == snapshot->soa.serial || serial_newer(theirs, snapshot->soa.serial)) {
 		log_line(instance, zone->name, qdata, &quota_current, LOG_INFO, "IXFR", "zone is up-to-date, serial %u", theirs);
+		counters_event(&zone->events, EVENT_CURRENT_OUT);
 		return answer_soa(snapshot, pkt, qdata);
 	}
 	history_run_t run = { 0 };

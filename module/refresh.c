@@ -177,6 +177,13 @@ static void set_expiry(refresh_t *refresh, uint64_t at_ms)
 	__atomic_store_n(&refresh->zone->expires_ms, at_ms != REFRESH_NEVER ? at_ms : 0, __ATOMIC_RELAXED);
 }
 
+/*! \param at  Seconds since the epoch; 0: never. */
+static void set_success(refresh_t *refresh, int64_t at)
+{
+	refresh->last_success = at;
+	__atomic_store_n(&refresh->zone->last_success, at, __ATOMIC_RELAXED);
+}
+
 /* The walk over the primaries. */
 
 static unsigned primary_index(const refresh_t *refresh)
@@ -347,7 +354,7 @@ static void renew(refresh_t *refresh, uint32_t bound)
 {
 	refresh->check.good = true;
 	refresh->succeeded = now(refresh);
-	refresh->last_success = refresh->ops->wall(refresh->ctx);
+	set_success(refresh, refresh->ops->wall(refresh->ctx));
 	refresh->bound = bound;
 	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	arm(refresh);
@@ -566,6 +573,7 @@ static void expire(refresh_t *refresh)
 	refresh->expired = true;
 	set_expiry(refresh, REFRESH_NEVER);
 	refresh->version = zone_expire(refresh->zone, refresh->ops->wall(refresh->ctx));
+	counters_event(&refresh->zone->events, EVENT_EXPIRED);
 	report(refresh->zone, LOG_NOTICE, "zone expired, serial %u", refresh->version->soa.serial);
 
 	/* A primary that came back is worth a question at once, should RETRY be long. */
@@ -652,7 +660,7 @@ static void forget_version(refresh_t *refresh)
 	set_expiry(refresh, REFRESH_NEVER);
 	refresh->pause = PAUSE_NONE; /* The others are computed from a version. */
 	refresh->bootstrap = 0;
-	refresh->last_success = 0;
+	set_success(refresh, 0);
 	memset(refresh->result, 0, refresh->stanza->primary_count * sizeof(*refresh->result));
 }
 

@@ -23,6 +23,7 @@
 #include "secondary/rcu.h"
 #include "secondary/report.h"
 #include "secondary/settings.h"
+#include "secondary/statistics.h"
 #include "secondary/worker.h"
 
 #if KNOTD_MOD_ABI_VERSION != 400 || KNOT_VERSION_MAJOR != 3 || KNOT_VERSION_MINOR != 2
@@ -143,8 +144,12 @@ static int process_start(knotd_mod_t *mod, const settings_process_t *settings)
 	const worker_options_t options = {
 		.transfer_limit = settings->transfer_limit,
 		.transfer_limit_remote = settings->transfer_limit_remote,
+		.checked = statistics_changed,
 	};
-	int ret = worker_start(&options);
+	int ret = counters_start(knotd_mod_threads(mod));
+	if (ret == KNOT_EOK) {
+		ret = worker_start(&options);
+	}
 	if (ret != KNOT_EOK) {
 		knotd_mod_log(mod, LOG_ERR, "failed to start the worker (%s)", knot_strerror(ret));
 		return ret;
@@ -212,6 +217,9 @@ static int load_instance(knotd_mod_t *mod)
 		return ret;
 	}
 	if (!instance_is_inert(instance)) {
+		ret = statistics_start(instance);
+	}
+	if (ret == KNOT_EOK && !instance_is_inert(instance)) {
 		ret = knotd_mod_hook(mod, KNOTD_STAGE_END, outgoing_end);
 		if (ret == KNOT_EOK) {
 			ret = knotd_mod_hook(mod, KNOTD_STAGE_BEGIN, dispatch_begin);

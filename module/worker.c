@@ -98,6 +98,7 @@ static struct {
 	LIST_HEAD(, agent) agents;
 	errands_t errands;
 	notify_out_t notify;
+	void (*checked)(zone_t *zone);
 	bool stopping;
 } worker = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -225,7 +226,11 @@ static void op_ended(void *ctx, refresh_t *refresh, const char *failure)
 {
 	(void)refresh;
 	agent_t *agent = ctx;
+	counters_event(&agent->zone->events, failure == NULL ? EVENT_CHECK : EVENT_CHECK_FAILED);
 	waits_done(&agent->checks, failure != NULL ? failure : "");
+	if (worker.checked != NULL) {
+		worker.checked(agent->zone);
+	}
 }
 
 /*! Targets have been told, or failed to answer: nobody is to wait for those that are told again much later. */
@@ -454,6 +459,7 @@ static int worker_begin(const worker_options_t *options)
 	mailbox_init(&worker.mail);
 	LIST_INIT(&worker.agents);
 	worker.stopping = false;
+	worker.checked = options->checked;
 	int ret = loop_init();
 	if (ret != KNOT_EOK) {
 		return ret;

@@ -53,6 +53,7 @@ static zone_t *zone_new(const knot_dname_t *name)
 	if (zone == NULL) {
 		return NULL;
 	}
+	zone->number = counters_take_number();
 	zone->name_len = len;
 	knot_dname_copy_lower(zone->name, name);
 	return zone;
@@ -62,7 +63,11 @@ static zone_t *zone_new(const knot_dname_t *name)
 static zone_t *registry_add(const knot_dname_t *name)
 {
 	zone_t *zone = zone_new(name);
-	if (zone == NULL || tsearch(zone->name, &registry.root, compare) == NULL) {
+	if (zone == NULL) {
+		return NULL;
+	}
+	if (tsearch(zone->name, &registry.root, compare) == NULL) {
+		counters_give_number(zone->number);
 		free(zone);
 		return NULL;
 	}
@@ -192,6 +197,7 @@ static void zone_free(zone_t *zone)
 	/* Nobody can borrow through this zone any more: the publisher's reference needs no grace period of its own. */
 	snapshot_unpin(zone->current);
 	history_clear(&zone->history);
+	counters_give_number(zone->number);
 	free(zone->agent);
 	free(zone);
 }

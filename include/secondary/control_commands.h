@@ -7,6 +7,7 @@
  *     zone-status [ZONE…] [+role|+serial|+events|…]     control_status.h
  *     zone-refresh, zone-retransfer, zone-notify [ZONE…]
  *     zone-purge -f ZONE…|-- [+expire|…]
+ *     zone-stats ZONE|-- [mod-secondary[.ITEM]]         control_stats.h, as stats [mod-secondary[.ITEM]]
  *     status [version|workers|configure]
  *
  * Any other command, unknown zones and filters get an error. In blocking mode (-b) commands are given to all their zones first,

@@ -38,6 +38,7 @@ typedef struct instance {
 	stanza_t *stanza;         /*!< Held; NULL: inert. */
 	foreign_t foreign;        /*!< What is done about names outside our zones. */
 	bool global;              /*!< Scope. */
+	bool has_state;           /*!< Zone scope: knotd has a place for the zone's state (statistics.h). Atomic. */
 	zone_t *zone;             /*!< Zone scope: the zone, held and attached; NULL: inert. */
 	qp_t zones;               /*!< Global scope: names relative to the root. */
 	arena_t *arena;           /*!< Global scope: of \a zones, held. */

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "secondary/counters.h"
 #include "secondary/history.h"
 #include "secondary/snapshot.h"
 
@@ -43,6 +44,9 @@ typedef struct zone {
 	int64_t expired_at;               /*!< Seconds since the epoch; 0: not expired. Atomic. */
 	uint64_t expires_ms;              /*!< When the version that serves runs out, by CLOCK_MONOTONIC; 0: unknown. Atomic. */
 	history_t history;                /*!< Differences that lead to it. Writer: the worker. */
+	int64_t last_success;             /*!< When it was last known to be current, seconds since the epoch; 0: never. Atomic. */
+	events_t events;                  /*!< What has happened to it. */
+	uint32_t number;                  /*!< For counting answers. */
 	int refs;                         /*!< Atomic: registry, holders, the worker, commands under way. */
 	zone_holder_t *holders;           /*!< Registry's lock. */
 	struct agent *agent;              /*!< The worker's alone, set once; plain memory, freed with the zone. Atomic. */

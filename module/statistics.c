@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief What knotd's own statistics tell of us.
+ */
+#include "secondary/statistics.h"
+
+#include <libknot/libknot.h>
+#include <string.h>
+#include <time.h>
+
+#include "secondary/rcu.h"
+
+enum { STATE_SERIAL, STATE_LAST_SUCCESS, STATE_EXPIRES, STATES };
+
+static const char *const answer_names[ANSWERS] = {
+	[ANSWERS_DATA] = "data", [ANSWERS_NODATA] = "nodata", [ANSWERS_NXDOMAIN] = "nxdomain", [ANSWERS_REFERRAL] = "referral",
+	[ANSWERS_ALIAS] = "alias", [ANSWERS_ERROR] = "error", [ANSWERS_UNSERVED] = "unserved", [ANSWERS_TRUNCATED] = "truncated",
+};
+
+static const char *const state_names[STATES] = {
+	[STATE_SERIAL] = "serial", [STATE_LAST_SUCCESS] = "last-success", [STATE_EXPIRES] = "expires",
+};
+
+const char *statistics_answer_name(answers_t kind)
+{
+	return answer_names[kind];
+}
+
+/*! For knotd, which frees it. */
+static char *answer_text(uint32_t index, uint32_t count)
+{
+	(void)count;
+	return strdup(answer_names[index]);
+}
+
+static char *state_text(uint32_t index, uint32_t count)
+{
+	(void)count;
+	return strdup(state_names[index]);
+}
+
+static int64_t clock_ms(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/*! When the version runs out, or did. */
+static int64_t expires_at(const zone_t *zone)
+{
+	const int64_t expired_at = __atomic_load_n(&zone->expired_at, __ATOMIC_RELAXED);
+	const uint64_t expires_ms = __atomic_load_n(&zone->expires_ms, __ATOMIC_RELAXED);
+	if (expired_at != 0 || expires_ms == 0) {
+		return expired_at;
+	}
+	return (clock_ms(CLOCK_REALTIME) + (int64_t)expires_ms - clock_ms(CLOCK_MONOTONIC) + 500) / 1000;
+}
+
+void statistics_state(const zone_t *zone, statistics_state_t *ret_state)
+{
+	rcu_read_lock();
+	const snapshot_t *snapshot = zone_borrow(zone);
+	*ret_state = (statistics_state_t) {
+		.serial = snapshot != NULL ? snapshot->soa.serial : 0,
+		.last_success = __atomic_load_n(&zone->last_success, __ATOMIC_RELAXED),
+		.expires = expires_at(zone),
+	};
+	rcu_read_unlock();
+}
+
+/*! By way of the first thread's place: only its worker writes answers there, and none of them states. */
+static void store_state(instance_t *instance, const zone_t *zone)
+{
+	statistics_state_t state;
+	statistics_state(zone, &state);
+	knotd_mod_stats_store(instance->mod, 0, STATISTICS_STATE, STATE_SERIAL, state.serial);
+	knotd_mod_stats_store(instance->mod, 0, STATISTICS_STATE, STATE_LAST_SUCCESS, state.last_success);
+	knotd_mod_stats_store(instance->mod, 0, STATISTICS_STATE, STATE_EXPIRES, state.expires);
+}
+
+static void visit_changed(struct instance *instance, void *ctx)
+{
+	if (!instance->global && __atomic_load_n(&instance->has_state, __ATOMIC_ACQUIRE)) {
+		store_state(instance, ctx);
+	}
+}
+
+void statistics_changed(zone_t *zone)
+{
+	(void)zone_with_instance(zone, visit_changed, zone);
+}
+
+/*! What the workers have counted before this instance came. */
+static void store_answers(instance_t *instance)
+{
+	const uint32_t number = instance->global ? 0 : instance->zone->number;
+	const unsigned workers = knotd_mod_threads(instance->mod);
+	for (unsigned worker = 0; worker < workers && worker < counters_table.workers; worker++) {
+		for (unsigned kind = 0; kind < ANSWERS; kind++) {
+			const uint64_t count = counters_answers_of(worker, number, kind);
+			if (count > 0) {
+				knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, count);
+			}
+		}
+	}
+}
+
+int statistics_start(instance_t *instance)
+{
+	int ret = knotd_mod_stats_add(instance->mod, "answer", ANSWERS, answer_text);
+	if (ret == KNOT_EOK && !instance->global) {
+		ret = knotd_mod_stats_add(instance->mod, "state", STATES, state_text);
+	}
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	store_answers(instance);
+	if (!instance->global) {
+		store_state(instance, instance->zone);
+		__atomic_store_n(&instance->has_state, true, __ATOMIC_RELEASE);
+	}
+	return KNOT_EOK;
+}
