@@ -20,7 +20,7 @@
 #include "secondary/difference.h"
 #include "secondary/rcu.h"
 
-/*! Octets of a way that is taken for however small a zone: what fits in a few packets saves the client the work that a whole zone is. */
+/*! Octets of a way that is taken for however small a zone: what fits in a few packets spares the client to begin anew. */
 #define HISTORY_WORTH_MIN 4096
 
 typedef struct history_entry history_entry_t;
@@ -55,7 +55,8 @@ void history_trim(history_t *history, size_t max);
 /*!
  * \brief The way from serial \a from to \a to.
  *
- * Thread: any. RCU: inside a read section. Blocks: no; walks from the newest difference backwards, some 10 ns each.
+ * Thread: any. RCU: inside a read section. Blocks: no; walks from the newest difference backwards, some 10 ns each, or 100 where
+ * they are not in the cache.
  * \param max      Octets of records at most: a longer way is worth less than the zone.
  * \param ret_run  Own. Untouched on failure.
  * \return KNOT_EOK, KNOT_ENOENT (none, or longer), KNOT_ENOMEM.
