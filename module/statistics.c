@@ -71,7 +71,7 @@ void statistics_state(const zone_t *zone, statistics_state_t *ret_state)
 	rcu_read_unlock();
 }
 
-/*! By way of the first thread's place: only its worker writes answers there, and none of them states. */
+/*! In the first thread's place: no worker writes there. */
 static void store_state(instance_t *instance, const zone_t *zone)
 {
 	statistics_state_t state;
@@ -83,7 +83,7 @@ static void store_state(instance_t *instance, const zone_t *zone)
 
 static void visit_changed(struct instance *instance, void *ctx)
 {
-	if (!instance->global && __atomic_load_n(&instance->has_state, __ATOMIC_ACQUIRE)) {
+	if (__atomic_load_n(&instance->has_state, __ATOMIC_ACQUIRE)) {
 		store_state(instance, ctx);
 	}
 }
@@ -96,31 +96,26 @@ void statistics_changed(zone_t *zone)
 /*! What the workers have counted before this instance came. */
 static void store_answers(instance_t *instance)
 {
-	const uint32_t number = instance->global ? 0 : instance->zone->number;
 	const unsigned workers = knotd_mod_threads(instance->mod);
 	for (unsigned worker = 0; worker < workers && worker < counters_table.workers; worker++) {
 		for (unsigned kind = 0; kind < ANSWERS; kind++) {
-			const uint64_t count = counters_answers_of(worker, number, kind);
-			if (count > 0) {
-				knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, count);
-			}
+			knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, counters_answers_of(worker, 0, kind));
 		}
 	}
 }
 
 int statistics_start(instance_t *instance)
 {
-	int ret = knotd_mod_stats_add(instance->mod, "answer", ANSWERS, answer_text);
-	if (ret == KNOT_EOK && !instance->global) {
-		ret = knotd_mod_stats_add(instance->mod, "state", STATES, state_text);
-	}
+	int ret = instance->global ? knotd_mod_stats_add(instance->mod, "answer", ANSWERS, answer_text)
+	                           : knotd_mod_stats_add(instance->mod, "state", STATES, state_text);
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
-	store_answers(instance);
-	if (!instance->global) {
-		store_state(instance, instance->zone);
-		__atomic_store_n(&instance->has_state, true, __ATOMIC_RELEASE);
+	if (instance->global) {
+		store_answers(instance);
+		return KNOT_EOK;
 	}
+	store_state(instance, instance->zone);
+	__atomic_store_n(&instance->has_state, true, __ATOMIC_RELEASE);
 	return KNOT_EOK;
 }

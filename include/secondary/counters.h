@@ -83,17 +83,15 @@ static inline uint64_t counters_increase(uint64_t *count)
 /*!
  * \brief Counts an answer of the zone \a number. Thread: the \a worker of knotd of that number. Blocks: no.
  *
- * \param ret_sum  How many of that kind this worker has now given for all zones.
- * \return The same for this zone; 0: nothing is counted.
+ * \return How many of that kind this worker has now given for all zones; 0: nothing is counted.
  */
-static inline uint64_t counters_answer(unsigned worker, uint32_t number, answers_t kind, uint64_t *ret_sum)
+static inline uint64_t counters_answer(unsigned worker, uint32_t number, answers_t kind)
 {
-	*ret_sum = 0;
 	if (worker >= counters_table.workers) {
 		return 0;
 	}
-	*ret_sum = counters_increase(&counters_line(worker, 0)->count[kind]);
-	return counters_increase(&counters_line(worker, number)->count[kind]);
+	(void)counters_increase(&counters_line(worker, number)->count[kind]);
+	return counters_increase(&counters_line(worker, 0)->count[kind]);
 }
 
 /*! \brief Answers that \a worker gave for the zone \a number (0: all zones). Thread: any. */
