@@ -240,7 +240,7 @@ suite_asan()
 }
 
 # Misbehaving and failing primaries: the module is always instrumented.
-suite_hostile() { asan_run hostile "" tests/system/test_hostile.py; }
+suite_hostile() { asan_run hostile "" tests/system/test_hostile.py tests/system/test_faults.py; }
 
 suite_valgrind()
 {
