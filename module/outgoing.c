@@ -224,6 +224,13 @@ static void list_remove(const outgoing_t *transfer)
 	pthread_mutex_unlock(&transfers.lock);
 }
 
+/*! Of the version that the client will have. */
+static uint32_t serial_sent(const outgoing_t *transfer)
+{
+	return transfer->out != NULL ? transfer_out_snapshot(transfer->out)->soa.serial
+	                             : increment_out_serial(transfer->increment);
+}
+
 unsigned outgoing_progress(const zone_t *zone, outgoing_progress_t *ret, unsigned max)
 {
 	unsigned count = 0;
@@ -235,7 +242,7 @@ unsigned outgoing_progress(const zone_t *zone, outgoing_progress_t *ret, unsigne
 		ret[count++] = (outgoing_progress_t) {
 			.remote = transfer->remote,
 			.operation = transfer->operation,
-			.serial = transfer_out_snapshot(transfer->out)->soa.serial,
+			.serial = serial_sent(transfer),
 			.records = __atomic_load_n(&transfer->records, __ATOMIC_RELAXED),
 			.octets = __atomic_load_n(&transfer->octets, __ATOMIC_RELAXED),
 			.elapsed_ms = seconds_since(&transfer->began) * 1000,

@@ -20,8 +20,8 @@
  *
  * A version that is forced although its serial is not newer ends the history, unless it is the same, record for record.
  *
- * Threads: the one that runs the loop, registered with RCU. Blocks: never, but a small comparison takes a millisecond. Memory: both
- * versions are pinned while they are compared: the old one stays as much longer as that takes, some 0.2 s for a million records.
+ * Threads: the one that runs the loop, registered with RCU. Blocks: never, but a small comparison takes up to a millisecond. Memory: both
+ * versions are pinned while they are compared: the old one stays as much longer as that takes, some 0.1 s for a million records.
  */
 #pragma once
 
@@ -30,7 +30,7 @@
 
 #include "secondary/zone.h"
 
-/*! Records of both versions up to which they are compared at once: other zones wait a millisecond for it. */
+/*! Records of both versions up to which they are compared at once: other zones wait up to a millisecond for it. */
 #define VERSIONS_AT_ONCE 5000
 
 typedef struct versions versions_t;

@@ -13,7 +13,7 @@ import pytest
 
 from servers import SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, serial_of, tool, zone_text
 from test_control import status
-from test_reexport import ZONE, exporter, pull, request, signature
+from test_reexport import PATIENT, ZONE, Client, big_text, exporter, pull, request, signature
 
 
 def records(count=200):
@@ -220,6 +220,29 @@ def test_a_retransfer_of_the_same_forgets_nothing(servers):
     secondary.knotc_module("zone-retransfer", ZONE)
     secondary.await_log(r"zone updated.* serial 3 -> 3", after=seen)
     assert apply(held[1], increment(secondary, 1)) == held[3]
+
+
+# --- slow clients
+
+@pytest.mark.plain
+def test_an_increment_goes_on_to_its_end(servers):
+    """Through more versions than are kept for slow clients of whole zones, and after what it sends is kept no more."""
+    primary, secondary = exporter(servers, {ZONE: big_text()}, server_conf=PATIENT, workers=8)
+    changes = "".join(f"host{n} 3600 A 198.51.{n >> 8 & 255}.{n & 255}\n" for n in range(40_000))
+    primary.set_zone(ZONE, big_text(serial=2) + changes + "".join(f"more{n} TXT \"{'y' * 100}\"\n" for n in range(40_000)) + "more TXT last\n")
+    secondary.await_serial(ZONE, 2)
+    await_event(lambda: "differences" in status(secondary)[absolute(ZONE)], "the difference")
+    with Client(secondary, request("IXFR", serial=1)) as client:
+        client.message()
+        for serial in range(3, 3 + 5):
+            primary.change(ZONE, f"new{serial} 3600 A 192.0.2.{serial}")
+            secondary.await_serial(ZONE, serial)
+        secondary.items["difference-max-size"] = "0"
+        secondary.reload()
+        await_event(lambda: "differences" not in status(secondary)[absolute(ZONE)], "nothing kept")
+        assert [value for item, value in status(secondary)[absolute(ZONE)].items() if item.startswith("outgoing") and "IXFR" in value]
+        assert client.drain(4 + 80_001 - client.taken) == 2
+    secondary.await_log(r"IXFR, outgoing, remote 127.0.0.1@\d+, finished")
 
 
 # --- other servers behind the module
