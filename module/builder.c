@@ -400,6 +400,34 @@ int builder_add(builder_t *builder, const uint8_t *owner, size_t owner_len, uint
 	return node_maker_add(&builder->maker, type, ttl, rdata, rdlen, NODE_IS);
 }
 
+/* Whole nodes */
+
+int builder_put_node(builder_t *builder, const uint8_t *node, size_t size, uint16_t tag, bool is_nsec3)
+{
+	if (!node_is_sound(node, size) || node[0] + builder->apex_len > WIRE_NAME_MAX) {
+		return KNOT_EMALF;
+	}
+	arena_ref_t ref = 0;
+	qp_leaf_t old = { 0 };
+	int ret = arena_alloc(builder->arena, size, &ref);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	memcpy(arena_ptr(builder->arena, ref), node, size);
+	ret = qp_txn_put(&builder->trie[is_nsec3 ? NODE_NSEC3 : NODE_NAMES], ref, tag, &old);
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	builder->wildcards += !is_nsec3 && (tag & NODE_ASTERISK);
+	return old.ref == 0 ? KNOT_EOK : KNOT_EMALF;
+}
+
+void builder_set_sums(builder_t *builder, uint64_t records, uint64_t octets)
+{
+	builder->records = records;
+	builder->octets = octets;
+}
+
 /*! \brief Makes the tries those of the snapshot and seals them. Before that, names get their notes. */
 static void tries_end(builder_t *builder, snapshot_t *snapshot)
 {

@@ -357,6 +357,8 @@ static void renew(refresh_t *refresh, uint32_t bound)
 	set_success(refresh, refresh->ops->wall(refresh->ctx));
 	refresh->bound = bound;
 	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
+	refresh->ops->checked(refresh->ctx, refresh, refresh->last_success,
+	                      refresh->last_success + (int64_t)(expire_ms(refresh) / 1000));
 	arm(refresh);
 }
 
@@ -771,6 +773,21 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
 	pause_begin(refresh, PAUSE_NONE);
 	arm(refresh);
 	return refresh;
+}
+
+void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, int64_t checked_at, uint32_t left)
+{
+	assert(refresh->version == NULL && refresh->doing == REFRESH_IDLE);
+	refresh->version = snapshot;
+	refresh->succeeded = now(refresh);
+	refresh->bound = left;
+	refresh->last_success = checked_at;
+	zone_publish(refresh->zone, snapshot, 0);
+	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
+	arm(refresh);
+	report(refresh->zone, LOG_INFO, "store, zone restored, serial %u, expires in %u seconds", snapshot->soa.serial,
+	       seconds_left(refresh));
+	refresh->ops->published(refresh->ctx, refresh, NULL, NULL);
 }
 
 zone_t *refresh_zone(const refresh_t *refresh)

@@ -39,6 +39,7 @@
 #define S_EXPIRE_MAX      "\x13""expire-max-interval"
 #define S_ZONE_MAX_SIZE   "\x0D""zone-max-size"
 #define S_DIFFERENCES     "\x13""difference-max-size"
+#define S_STORE           "\x05""store"
 #define S_SHRINK          "\x11""zone-shrink-limit"
 #define S_ZONEMD          "\x0D""zonemd-verify"
 #define S_TIMEOUT         "\x10""transfer-timeout"
@@ -131,6 +132,7 @@ const yp_item_t settings_items[] = {
 	{ S_ZONE_MAX_SIZE,  YP_TINT,   YP_VINT = { 0, SSIZE_MAX, GIGA(4), YP_SSIZE } },
 	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
 	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
+	{ S_STORE,          YP_TSTR,   YP_VNONE },
 	{ S_SHRINK,         YP_TINT,   YP_VINT = { 0, 99, 0 } },
 	{ S_ZONEMD,         YP_TOPT,   YP_VOPT = { zonemd_policies, ZONEMD_OFF } },
 	{ S_TIMEOUT,        YP_TINT,   YP_VINT = { 1, TIMEOUT_MAX_S, HOURS(2), YP_STIME } },
@@ -351,6 +353,15 @@ static int check_control(knotd_conf_check_args_t *args)
 	return KNOT_EOK;
 }
 
+static int check_store(knotd_conf_check_args_t *args)
+{
+	knotd_conf_t path = knotd_conf_check_item(args, S_STORE);
+	if (path.count > 0 && path.single.string[0] != '/') {
+		return check_fail(args, "'store' is not an absolute path");
+	}
+	return KNOT_EOK;
+}
+
 int settings_check(knotd_conf_check_args_t *args)
 {
 	if (check_count(args, S_TRANSFER_FROM) == 0) {
@@ -363,6 +374,9 @@ int settings_check(knotd_conf_check_args_t *args)
 	int ret = check_clamps(args);
 	if (ret == KNOT_EOK) {
 		ret = check_control(args);
+	}
+	if (ret == KNOT_EOK) {
+		ret = check_store(args);
 	}
 	if (ret == KNOT_EOK) {
 		ret = settings_upstream_check(args);
@@ -543,6 +557,17 @@ static void stanza_read(knotd_mod_t *mod, stanza_t *stanza)
 	stanza->transfer_idle_timeout_ms = mod_int(mod, S_IDLE_TIMEOUT) * 1000;
 }
 
+/*! Copies the path of the store, if there is one; false: no memory. */
+static bool store_copy(knotd_mod_t *mod, stanza_t *stanza)
+{
+	knotd_conf_t path = knotd_conf_mod(mod, S_STORE);
+	if (path.count == 0) {
+		return true;
+	}
+	stanza->store = strdup(path.single.string);
+	return stanza->store != NULL;
+}
+
 int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
 {
 	primaries_t primaries = { .mod = mod }, targets = { .mod = mod };
@@ -560,6 +585,10 @@ int settings_stanza(knotd_mod_t *mod, stanza_t **ret_stanza)
 	memcpy(stanza->primary, primaries.primary, primaries.count * sizeof(primary_t));
 	memcpy(stanza->target, targets.primary, targets.count * sizeof(primary_t));
 	stanza_read(mod, stanza);
+	if (!store_copy(mod, stanza)) {
+		stanza_release(stanza);
+		return KNOT_ENOMEM;
+	}
 	transfer_to_warn(mod);
 	*ret_stanza = stanza_intern(stanza);
 	return KNOT_EOK;

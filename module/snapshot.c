@@ -14,6 +14,10 @@
 /*! Octets of a record as sent before its RDATA: owner as a pointer, type, class, TTL, RDLENGTH. */
 #define RECORD_HEAD 12
 
+/*! Octets of a node's RRset before its items, and more of them when it is signed. */
+#define RRSET_HEAD     12
+#define RRSET_SIG_HEAD 10
+
 /*! In \a refs of a snapshot that is being freed: a pin that comes too late is seen by the assertion in snapshot_pin(). */
 #define REFS_DEAD   (-0x0DEAD)
 
@@ -25,6 +29,67 @@ size_t node_size(arena_base_t base, arena_ref_t ref)
 		continue;
 	}
 	return iter.pos - (const uint8_t *)arena_at(base, ref);
+}
+
+/*! \brief Do \a count items end exactly at \a end? */
+static bool items_are_sound(const uint8_t *item, const uint8_t *end, unsigned count)
+{
+	for (; count > 0; count--) {
+		const uint8_t *rdata;
+		uint16_t len;
+		if (end - item < 2) {
+			return false;
+		}
+		item = rrset_item(item, &rdata, &len);
+		if (item > end) {
+			return false;
+		}
+	}
+	return item == end;
+}
+
+/*! \brief Does the RRset at \a head end within \a avail octets? */
+static bool rrset_fits(const uint8_t *head, size_t avail)
+{
+	uint32_t word, sig_size = 0;
+	if (avail < RRSET_HEAD) {
+		return false;
+	}
+	memcpy(&word, head + 8, 4);
+	size_t size = RRSET_HEAD + (word & 0xFFFFFF);
+	if (word >> 24 & RRSET_SIGNED) {
+		size += RRSET_SIG_HEAD;
+		if (avail < size) {
+			return false;
+		}
+		memcpy(&sig_size, head + RRSET_HEAD + 6, 4);
+	}
+	return size + sig_size <= avail;
+}
+
+bool node_is_sound(const uint8_t *node, size_t size)
+{
+	if (size < 2 || node[0] + 2u > size) {
+		return false;
+	}
+	for (size_t pos = 1; pos <= node[0]; pos += 1 + node[pos]) {
+		if (node[pos] == 0 || node[pos] > 63 || pos + node[pos] > node[0]) {
+			return false;
+		}
+	}
+	rrset_iter_t iter = { .pos = node + 2 + node[0], .left = node[1 + node[0]] };
+	while (iter.left > 0) {
+		rrset_t rrset;
+		if (!rrset_fits(iter.pos, node + size - iter.pos)) {
+			return false;
+		}
+		rrset_next(&iter, &rrset);
+		if (!items_are_sound(rrset.items, rrset.sigs, rrset.count) ||
+		    !items_are_sound(rrset.sigs, iter.pos, rrset.sig_count)) {
+			return false;
+		}
+	}
+	return iter.pos == node + size;
 }
 
 /*! \brief Finds what stands \a offset octets after the RRset's first one, as sent. */

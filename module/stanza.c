@@ -29,6 +29,7 @@ static void stanza_free(stanza_t *stanza)
 	for (unsigned i = 0; i < stanza->target_count; i++) {
 		knot_tsig_key_deinit(&stanza->target[i].key);
 	}
+	free(stanza->store);
 	free(stanza);
 }
 
@@ -93,6 +94,11 @@ static bool clamp_equal(clamp_t a, clamp_t b)
 	return a.min == b.min && a.max == b.max;
 }
 
+static bool path_equal(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static bool stanza_equal(const stanza_t *a, const stanza_t *b)
 {
 	return a->refresh_jitter_ms == b->refresh_jitter_ms && a->retry_jitter_ms == b->retry_jitter_ms &&
@@ -100,6 +106,7 @@ static bool stanza_equal(const stanza_t *a, const stanza_t *b)
 	       clamp_equal(a->expire, b->expire) && a->zone_max_size == b->zone_max_size &&
 	       a->difference_max_size == b->difference_max_size &&
 	       a->zone_shrink_limit == b->zone_shrink_limit && a->zonemd_verify == b->zonemd_verify &&
+	       path_equal(a->store, b->store) &&
 	       a->transfer_timeout_ms == b->transfer_timeout_ms &&
 	       a->transfer_idle_timeout_ms == b->transfer_idle_timeout_ms && stanza_primaries_equal(a, b) &&
 	       list_equal(a->target, a->target_count, b->target, b->target_count);

@@ -26,6 +26,7 @@
 #include "secondary/errand.h"
 #include "secondary/notify_out.h"
 #include "secondary/report.h"
+#include "secondary/saver.h"
 #include "secondary/versions.h"
 
 /*! Probes of one primary at once: one that dies with so many under way takes half of WORKER_PROBES_MAX for one timeout. */
@@ -77,6 +78,7 @@ struct agent {
 	refresh_t *refresh;
 	errand_t errand;
 	versions_t versions;
+	saver_zone_t saved;
 	notify_zone_t notices;
 	struct waits checks;     /*!< Who waits for the end of what is under way, */
 	struct waits tellings;   /*!< and for that of notices. */
@@ -99,6 +101,7 @@ static struct {
 	errands_t errands;
 	notify_out_t notify;
 	void (*checked)(zone_t *zone);
+	saver_t saver;
 	bool stopping;
 } worker = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -212,14 +215,31 @@ static void op_cancel(void *ctx, refresh_t *refresh)
 static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
 	agent_t *agent = ctx;
+	saver_published(&agent->saved, before, refresh_version(refresh));
 	versions_follow(&agent->versions, before, refresh_version(refresh), run);
+}
+
+/*! The version outlives the process: others may be told. */
+static void on_kept(saver_zone_t *saved)
+{
+	agent_t *agent = caa_container_of(saved, agent_t, saved);
+	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), false);
 }
 
 /*! Who asks for an increment will find it. */
 static void on_ready(versions_t *versions)
 {
 	agent_t *agent = caa_container_of(versions, agent_t, versions);
-	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), false);
+	if (!saver_want(&agent->saved, refresh_version(agent->refresh))) {
+		on_kept(&agent->saved);
+	}
+}
+
+static void op_checked(void *ctx, refresh_t *refresh, int64_t at, int64_t expires_at)
+{
+	(void)refresh;
+	agent_t *agent = ctx;
+	saver_checked(&agent->saved, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
 }
 
 static void op_ended(void *ctx, refresh_t *refresh, const char *failure)
@@ -243,7 +263,7 @@ static void on_told(notify_zone_t *notices, const char *failure)
 static const refresh_ops_t ops = {
 	.now_ms = op_now, .wall = op_wall, .random = op_random, .arm = op_arm,
 	.probe = op_probe, .transfer = op_transfer, .waits = op_waits, .cancel = op_cancel,
-	.published = op_published, .ended = op_ended,
+	.published = op_published, .checked = op_checked, .ended = op_ended,
 };
 
 /*! \name Agents */
@@ -276,6 +296,7 @@ static void agent_close(agent_t *agent)
 		return;
 	}
 	versions_close(&agent->versions);
+	saver_close(&agent->saved);
 	notify_out_cancel(&agent->notices);
 	refresh_free(agent->refresh);
 	waits_done(&agent->checks, knot_strerror(KNOT_ENOZONE));
@@ -287,12 +308,28 @@ static void agent_close(agent_t *agent)
 	uv_close((uv_handle_t *)&agent->timer, on_agent_closed);
 }
 
+/*! What was kept of a zone that has no version serves, before anybody is asked. */
+static void agent_restore(agent_t *agent)
+{
+	store_times_t times;
+	const int64_t now = time(NULL);
+	if (refresh_version(agent->refresh) != NULL) {
+		return;
+	}
+	snapshot_t *snapshot = saver_load(&agent->saved, now, &times);
+	if (snapshot != NULL) {
+		int64_t left = times.expires_at - now;
+		refresh_restore(agent->refresh, snapshot, times.checked_at, left < UINT32_MAX ? left : UINT32_MAX);
+	}
+}
+
 /*! Settings came (taken); with the first ones the machine begins. */
 static void agent_set(agent_t *agent, stanza_t *stanza)
 {
 	agent_open(agent);
 	if (agent->refresh != NULL) {
 		versions_set_max(&agent->versions, stanza->difference_max_size);
+		saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept);
 		notify_out_set_stanza(&agent->notices, stanza);
 		refresh_set_stanza(agent->refresh, stanza);
 		return;
@@ -303,7 +340,10 @@ static void agent_set(agent_t *agent, stanza_t *stanza)
 		report(agent->zone, LOG_ERR, "refresh, not started (%s)", knot_strerror(KNOT_ENOMEM));
 		zone_release(agent->zone);
 		stanza_release(stanza);
+		return;
 	}
+	saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept);
+	agent_restore(agent);
 }
 
 static void agent_notified(agent_t *agent)
@@ -365,6 +405,7 @@ static void stop(void)
 	}
 	errands_stop(&worker.errands);
 	notify_out_stop(&worker.notify);
+	saver_stop(&worker.saver);
 	uv_close((uv_handle_t *)&worker.wake, NULL);
 }
 
@@ -467,6 +508,7 @@ static int worker_begin(const worker_options_t *options)
 	errands_init(&worker.errands, &worker.loop, left_alone_ms, limits);
 	notify_out_init(&worker.notify, &worker.loop, pauses_ms);
 	worker.notify.told = on_told;
+	saver_init(&worker.saver, &worker.loop);
 	ret = thread_create();
 	if (ret != KNOT_EOK) {
 		stop();
@@ -482,6 +524,7 @@ static void worker_end(void)
 	pthread_join(worker.thread, NULL);
 	errands_clear(&worker.errands);
 	notify_out_clear(&worker.notify);
+	saver_clear(&worker.saver);
 	loop_close();
 	/*
 	 * Retired versions and zones are gone when this returns, as whoever looks for leaks expects. A barrier waits for what was
@@ -620,6 +663,9 @@ typedef struct {
 static void run_command(agent_t *agent, void *ctx)
 {
 	const order_t *order = ctx;
+	if (order->command == REFRESH_PURGE) {
+		saver_purge(&agent->saved);
+	}
 	refresh_command(agent->refresh, order->command);
 	if (order->wait != NULL) {
 		LIST_INSERT_HEAD(&agent->checks, order->wait, entry); /* A check is under way now: its end comes later. */

@@ -32,6 +32,7 @@ static struct {
 	uint32_t before;            /*!< Serial of the version before the one that was published; 0: there was none. */
 	unsigned ended;
 	char failure[64];           /*!< Of the last that ended; "": it succeeded. */
+	int64_t checked_at, expires_at;
 	zone_t *zone;
 	refresh_t *refresh;
 	char log[16384];
@@ -98,6 +99,13 @@ static void world_cancel(void *ctx, refresh_t *refresh)
 	world.cancels++;
 }
 
+static void world_checked(void *ctx, refresh_t *refresh, int64_t at, int64_t expires_at)
+{
+	(void)ctx, (void)refresh;
+	world.checked_at = at;
+	world.expires_at = expires_at;
+}
+
 static void world_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
 	(void)ctx, (void)refresh;
@@ -119,7 +127,7 @@ static void world_ended(void *ctx, refresh_t *refresh, const char *failure)
 static const refresh_ops_t ops = {
 	.now_ms = world_now, .wall = world_wall, .random = world_random, .arm = world_arm,
 	.probe = world_probe, .transfer = world_transfer, .waits = world_waits, .cancel = world_cancel,
-	.published = world_published, .ended = world_ended,
+	.published = world_published, .checked = world_checked, .ended = world_ended,
 };
 
 static void world_report(const zone_t *zone, int priority, const char *fmt, va_list args)

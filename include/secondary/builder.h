@@ -51,6 +51,19 @@ int builder_add(builder_t *builder, const uint8_t *owner, size_t owner_len, uint
                 const uint8_t *rdata, uint16_t rdlen);
 
 /*!
+ * \brief Puts the node of an owner as another version had it (snapshot.h), in place of its records; not together with builder_add().
+ *
+ * What it holds is believed, lengths are not; sums are not counted: builder_set_sums().
+ * \param tag       Of its leaf.
+ * \param is_nsec3  It is one of NSEC3 (and stands in that trie).
+ * \return KNOT_EOK, KNOT_EMALF (malformed, or the owner was there), KNOT_ENOMEM, KNOT_ESPACE.
+ */
+int builder_put_node(builder_t *builder, const uint8_t *node, size_t size, uint16_t tag, bool is_nsec3);
+
+/*! \brief Says what the records of all nodes put come to (snapshot_t). */
+void builder_set_sums(builder_t *builder, uint64_t records, uint64_t octets);
+
+/*!
  * \brief Completes the zone.
  *
  * Takes \a builder on success.

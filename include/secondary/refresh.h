@@ -96,6 +96,8 @@ typedef struct {
 	 * Others may be told (versions.h).
 	 */
 	void (*published)(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run);
+	/*! The version that is there is known to be current since \a at, and good until \a expires_at, seconds since the epoch. */
+	void (*checked)(void *ctx, refresh_t *refresh, int64_t at, int64_t expires_at);
 	/*!
 	 * What was under way has ended, and nothing else is asked before the next timer. \a failure: NULL, or why the version is
 	 * not known to be current; words that end a log line.
@@ -128,6 +130,16 @@ typedef struct {
  * \return Own, or NULL (no memory).
  */
 refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops, void *ctx);
+
+/*!
+ * \brief A version that outlived the process serves, before anything else is done with a machine that has none. It is not a new one,
+ *        but others are told: they may not have been.
+ *
+ * EXPIRE goes on from the last check; a check is due at once.
+ * \param snapshot  Taken. \param checked_at  When it was last known to be current, seconds since the epoch.
+ * \param left      Seconds that it may be served; bounded by its own EXPIRE.
+ */
+void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, int64_t checked_at, uint32_t left);
 
 /*! \brief The zone it keeps. Borrow. */
 zone_t *refresh_zone(const refresh_t *refresh);

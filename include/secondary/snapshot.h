@@ -192,6 +192,9 @@ size_t rrset_rdata_full(const rrset_t *rrset, const uint8_t *owner, size_t owner
 /*! \brief Octets that the node at \a ref was allocated with. */
 size_t node_size(arena_base_t base, arena_ref_t ref);
 
+/*! \brief Do the lengths in a node that was read from somewhere fit each other and its \a size, to the octet? */
+bool node_is_sound(const uint8_t *node, size_t size);
+
 /*!
  * \brief Pins: counts one more holder of a borrowed (or already pinned) snapshot.
  *

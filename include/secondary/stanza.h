@@ -43,6 +43,7 @@ typedef struct stanza {
 	clamp_t refresh, retry, expire;   /*!< Bounds on the SOA's timers. */
 	uint64_t zone_max_size;           /*!< Octets of uncompressed wire; 0: no limit. */
 	uint64_t difference_max_size;     /*!< Octets of differences that are kept of a zone; 0: none. */
+	char *store;                      /*!< Directory in which zones are kept; NULL: they are not. Owned: from malloc(). */
 	unsigned zone_shrink_limit;       /*!< Per cent of its records that a zone may lose at once; 0: no limit. */
 	zonemd_policy_t zonemd_verify;    /*!< What is demanded of a version that is transferred. */
 	uint32_t transfer_timeout_ms;     /*!< Whole transfer. */

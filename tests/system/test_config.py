@@ -130,7 +130,7 @@ def test_conf_check_refuses(servers, lists, case):
 def test_conf_check_takes_what_is_right(servers, lists, scope):
     items = "\n    ".join(["transfer-from: primary0", "refresh-jitter: 0", "retry-jitter: 1m", "refresh-min-interval: 1m",
                            "refresh-max-interval: 1d", "retry-min-interval: 2", "retry-max-interval: 2", "expire-min-interval: 3",
-                           "expire-max-interval: 7d", "zone-max-size: 0", "difference-max-size: 0", "zonemd-verify: if-present", "zone-shrink-limit: 99", "transfer-timeout: 1h", "transfer-idle-timeout: 1",
+                           "expire-max-interval: 7d", "zone-max-size: 0", "difference-max-size: 0", "zonemd-verify: if-present", "zone-shrink-limit: 99", "store: /nowhere/store", "transfer-timeout: 1h", "transfer-idle-timeout: 1",
                            "transfer-limit: 1", "transfer-limit-remote: 1", "control-listen: /" + 106 * "x"]
                           + ([f"zones-file: {lists}/good"] if scope == "global" else []))
     secondary = servers.secondary([ZONE], [Peer()], scope=scope, module_conf=stanza(items))

@@ -31,3 +31,18 @@ def test_zone_that_shrank_waits_for_the_operator(servers, scope):
     secondary.await_serial(ZONE, 2)
     assert not query(secondary, f"h199.{ZONE}").answer and query(secondary, f"h19.{ZONE}").answer
     assert "state: fresh" in secondary.knotc_module("zone-status", ZONE)
+
+
+def kept(tmp_path):
+    return {"store": str(tmp_path / "store")}
+
+
+def test_restart_with_all_primaries_down(servers, scope, tmp_path):
+    primary, secondary = servers.pair({ZONE: hosts(20, 1)}, scope=scope, items=kept(tmp_path))
+    primary.change(ZONE, "added 60 A 192.0.2.99")
+    secondary.await_serial(ZONE, 2)
+    primary.stop()
+    secondary.restart()
+    secondary.await_serial(ZONE, 2)
+    assert query(secondary, f"added.{ZONE}").answer and query(secondary, f"h19.{ZONE}").answer
+    secondary.await_log(r"store, zone restored, serial 2, expires in 604[78]\d\d seconds")
