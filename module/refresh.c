@@ -23,6 +23,9 @@
 /*! Least pause before a scheduled check, whatever SOA and clamps say: a zone costs a packet a second at worst. */
 #define PAUSE_MIN_MS 1000
 
+/*! Octets of a time as knotd writes it. */
+#define TIME_TEXT_MAX 64
+
 /*! Why the next check is due when it is, to compute it again with new clamps. */
 typedef enum {
 	PAUSE_NONE,             /*!< At once. */
@@ -71,6 +74,8 @@ struct refresh {
 
 	uint64_t next_check;    /*!< Meaningful while idle. */
 	uint64_t expire_at;     /*!< REFRESH_NEVER: expired, or no version. */
+	uint64_t current;       /*!< When a check last ended without anything left to be done. */
+	bool behind;            /*!< That was too long ago, and is in the log. */
 	uint64_t succeeded;     /*!< When the version was last known to be current. */
 	uint32_t bound;         /*!< Seconds from then that it may be served, as upstream said (RFC 7314). */
 	uint64_t paused;        /*!< When the pause before the next check began, */
@@ -270,21 +275,56 @@ static const char *failure_reason(const refresh_t *refresh)
 	return refresh->check.reason != NULL ? refresh->check.reason : "remote is outdated";
 }
 
+/*! \a after_ms from now, for people. */
+static char *time_text(const refresh_t *refresh, int64_t after_ms, char dst[static TIME_TEXT_MAX])
+{
+	const time_t at = refresh->ops->wall(refresh->ctx) + after_ms / 1000;
+	struct tm local;
+	if (localtime_r(&at, &local) == NULL || strftime(dst, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S%z", &local) == 0) {
+		dst[0] = '\0';
+	}
+	return dst;
+}
+
 /*! One line for the zone when no primary was of use. */
 static void report_failed(const refresh_t *refresh)
 {
 	uint64_t at_ms = refresh->next_check, from = refresh->paused;
 	uint64_t pause = at_ms > from ? at_ms - from : 0;
-	time_t at = refresh->ops->wall(refresh->ctx) + (int64_t)((pause + 999) / 1000);
-	struct tm local;
-	char text[64] = "";
-	if (localtime_r(&at, &local) != NULL) {
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &local);
-	}
-
+	char text[TIME_TEXT_MAX];
 	bool serves = refresh->version != NULL && !refresh->expired;
 	report(refresh->zone, serves ? LOG_WARNING : LOG_ERR, "refresh, failed (%s), next retry at %s",
-	       failure_reason(refresh), text);
+	       failure_reason(refresh), time_text(refresh, pause + 999, text));
+}
+
+/*! How long a zone may go without being current before somebody should look at it: a whole REFRESH too late, or half of EXPIRE. */
+static uint64_t behind_ms(const refresh_t *refresh)
+{
+	const uint64_t late = 2 * clamped_ms(refresh->version->soa.refresh, refresh->stanza->refresh);
+	const uint64_t half = clamped_ms(refresh->version->soa.expire, refresh->stanza->expire) / 2;
+	return late < half ? late : half;
+}
+
+/*! Each retry has its line; that they go on for long is said once. An expired zone has said more than that. */
+static void report_behind(refresh_t *refresh)
+{
+	const uint64_t since = now(refresh) - refresh->current;
+	if (refresh->behind || refresh->expired || since < behind_ms(refresh)) {
+		return;
+	}
+	refresh->behind = true;
+	char text[TIME_TEXT_MAX];
+	report(refresh->zone, LOG_WARNING, "zone falls behind, serial %u, last current at %s", refresh->version->soa.serial,
+	       time_text(refresh, -(int64_t)since, text));
+}
+
+static void report_current(refresh_t *refresh)
+{
+	if (refresh->behind) {
+		report(refresh->zone, LOG_NOTICE, "zone has caught up, serial %u", refresh->version->soa.serial);
+	}
+	refresh->behind = false;
+	refresh->current = now(refresh);
 }
 
 /*! Is the check that was asked for meanwhile still worth while? Not when the check has brought what the NOTIFY promised. */
@@ -304,9 +344,11 @@ static void check_end(refresh_t *refresh)
 	refresh->doing = REFRESH_IDLE;
 	if (succeeded) {
 		pause_begin(refresh, PAUSE_REFRESH);
+		report_current(refresh);
 	} else if (refresh->version != NULL) {
 		pause_begin(refresh, PAUSE_RETRY);
 		report_failed(refresh);
+		report_behind(refresh);
 	} else {
 		pause_bootstrap(refresh);
 		report_failed(refresh);
@@ -481,6 +523,7 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 		snprintf(was, sizeof(was), "%u", refresh->version->soa.serial);
 	}
 	snapshot_t *before = refresh->version != NULL ? snapshot_pin(refresh->version) : NULL;
+	const bool recovers = refresh->expired;
 	give_up_kept(refresh);
 	refresh->version = snapshot;
 	zone_publish(refresh->zone, snapshot, 0);
@@ -492,6 +535,9 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	       "refresh, remote %s, zone updated, %.2f seconds, serial %s -> %u, expires in %u seconds",
 	       address_text(&primary(refresh)->addr, remote), (now(refresh) - refresh->check.began) / 1000.0, was,
 	       snapshot->soa.serial, seconds_left(refresh));
+	if (recovers) {
+		report(refresh->zone, LOG_NOTICE, "zone recovered, serial %u", snapshot->soa.serial);
+	}
 	refresh->ops->published(refresh->ctx, refresh, before, NULL);
 	snapshot_unpin(before);
 	check_end(refresh);
@@ -573,6 +619,7 @@ void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reaso
 static void expire(refresh_t *refresh)
 {
 	refresh->expired = true;
+	refresh->behind = false; /* Its recovery has a line of its own. */
 	set_expiry(refresh, REFRESH_NEVER);
 	refresh->version = zone_expire(refresh->zone, refresh->ops->wall(refresh->ctx));
 	counters_event(&refresh->zone->events, EVENT_EXPIRED);
@@ -663,6 +710,7 @@ static void forget_version(refresh_t *refresh)
 	refresh->pause = PAUSE_NONE; /* The others are computed from a version. */
 	refresh->bootstrap = 0;
 	set_success(refresh, 0);
+	refresh->behind = false;
 	memset(refresh->result, 0, refresh->stanza->primary_count * sizeof(*refresh->result));
 }
 
@@ -769,6 +817,7 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
 	refresh->doing = REFRESH_IDLE;
 	refresh->expire_at = REFRESH_NEVER;
 	refresh->bound = EXPIRE_NONE;
+	refresh->current = now(refresh);
 	inherit(refresh);
 	pause_begin(refresh, PAUSE_NONE);
 	arm(refresh);

@@ -692,6 +692,53 @@ START_TEST(test_log)
 }
 END_TEST
 
+static const char *state_lines(void)
+{
+	static char text[256];
+	text[0] = '\0';
+	for (char *line = strtok(world.log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+		if (strstr(line, " zone ") == line + 1) {
+			strcat(strcat(text, line), "|");
+		}
+	}
+	world.log[0] = '\0';
+	return text;
+}
+
+/*! A zone that falls behind says so once, and when it has caught up; news that nobody can fetch count as well. */
+START_TEST(test_log_behind)
+{
+	static const struct {
+		const char *step, *lines;
+	} steps[] = {
+		{ "got 5 100 60 1000", "" }, { "wait 100", "" }, { "fail x", "" }, { "wait 60", "" }, { "fail x", "" },
+		{ "wait 60", "" }, { "fail x", "4 zone falls behind, serial 5, last current at 2023-11-14T22:13:32+0000|" },
+		{ "wait 60", "" }, { "fail x", "" }, { "check", "" }, { "fail x", "" },
+		{ "wait 60", "" }, { "same 5", "5 zone has caught up, serial 5|" },
+		/* Half of EXPIRE comes first. */
+		{ "check", "" }, { "newer 6", "" }, { "got 6 1000 60 600", "" }, { "check", "" }, { "fail x", "" },
+		{ "wait 60", "" }, { "fail x", "" }, { "wait 60", "" }, { "fail x", "" }, { "wait 60", "" }, { "fail x", "" },
+		{ "wait 60", "" }, { "fail x", "" }, { "wait 60", "" }, { "fail x", "4 zone falls behind, serial 6, last current at 2023-11-14T22:19:12+0000|" },
+		{ "wait 60", "" }, { "newer 7", "" }, { "broke", "" }, { "wait 60", "" }, { "newer 7", "" },
+		{ "got 7 100 60 200", "5 zone has caught up, serial 7|" },
+		/* What has expired has said so. */
+		{ "check", "" }, { "fail x", "" }, { "wait 60", "" }, { "fail x", "" },
+		{ "wait 60", "" }, { "fail x", "4 zone falls behind, serial 7, last current at 2023-11-14T22:26:12+0000|" },
+		{ "wait 60", "" }, { "fail x", "" }, { "wait 20", "5 zone expired, serial 7|" }, { "fail x", "" }, { "wait 60", "" },
+		{ "newer 8", "" }, { "got 8", "5 zone recovered, serial 8|" },
+	};
+	setenv("TZ", "UTC", 1);
+	tzset();
+	world_begin('o', false);
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		act(steps[i].step);
+		const char *lines = state_lines();
+		ck_assert_msg(strcmp(lines, steps[i].lines) == 0, "%u: %s: %s", i, steps[i].step, lines);
+	}
+	world_end();
+}
+END_TEST
+
 START_TEST(test_log_states)
 {
 	world_begin('o', false);
@@ -970,6 +1017,7 @@ int main(void)
 	tcase_add_test(tcase, test_no_jitter_no_random);
 	tcase_add_test(tcase, test_log);
 	tcase_add_test(tcase, test_log_states);
+	tcase_add_test(tcase, test_log_behind);
 	tcase_add_test(tcase, test_log_held_back);
 	tcase_add_test(tcase, test_status);
 	tcase_add_test(tcase, test_judge);

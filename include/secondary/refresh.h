@@ -26,6 +26,9 @@
  * records of the one that serves, or is kept, is held back: a transfer that failed, until the operator's REFRESH_RETRANSFER. Of serials that RFC 1982 cannot compare the primary's
  * counts as newer, as for knotd.
  *
+ * In the log: a line for each answer and each failed check, as knotd; one when the zone expired and when it recovered; and one when it
+ * has not been current for twice REFRESH or half of EXPIRE, and when it has caught up.
+ *
  * Everything outside is asked for through refresh_ops_t, and comes back as a call of refresh_…(): so days pass at once in a
  * test, and both ends of each jitter are seen.
  *
