@@ -10,6 +10,7 @@
  */
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "../module/node.c"
 #include "../module/amend.c"
 
+#include "secondary/zone.h"
 #include "support.h"
 
 #define ZONE "example.com"
@@ -33,6 +35,7 @@ static const builder_limits_t no_limits = { 0 };
 
 static void rcu_setup(void)
 {
+	secondary_rcu_prime();
 	rcu_register_thread();
 }
 
@@ -542,6 +545,8 @@ static const note_case_t note_cases[] = {
 	{ "two owners with the same bits", "", "", COLLIDING("0p9mhaveqvm6t7vbl5lop2u3t2rp3tom") COLLIDING("0p9mhav0000000000000000000000000"),
 	  "", false },
 	{ "another chain", "@ NSEC3PARAM 1 0 1 AABB\n", CHAIN_NAMES, "@ NSEC3PARAM 1 0 0 AABB\n", "", false },
+	{ "another chain beside the one before", "@ NSEC3PARAM 1 0 1 AABB\n", "", "@ NSEC3PARAM 1 0 0 AABB\n", "", false },
+	{ "a name whose record has a namesake in 31 bits", "", "", "x.a TXT x\n", "", true },
 	{ "two chains, the first one stays", "", "", "@ NSEC3PARAM 1 0 2 AABB\n", "", true },
 };
 
@@ -549,7 +554,7 @@ static const note_case_t note_cases[] = {
 static difference_t *chain_change(uint32_t from, const note_case_t *c)
 {
 	char removed[4096], added[4096];
-	const bool is_other = strcmp(c->what, "another chain") == 0;
+	const bool is_other = strncmp(c->what, "another chain", 13) == 0;
 	sprintf(removed, "@ SOA ns1 host %u 1800 900 604800 300\n%s", from, c->removed);
 	sprintf(added, "@ SOA ns1 host %u 1800 900 604800 300\n%s", from + 1, c->added);
 	append_chain(removed, strcmp(c->lost, "unknown") ? c->lost : "", 1);
@@ -564,11 +569,21 @@ static difference_t *chain_change(uint32_t from, const note_case_t *c)
 	return difference_of(removed, added);
 }
 
+/*! \brief Appends a record whose owner agrees with the hash of x.a in all but the last digit, so that x.a has no note. */
+static void append_namesake(char *to)
+{
+	char record[256] = "";
+	append_chain(record, "x.a", 1);
+	record[31] = record[31] == '0' ? 'g' : '0';
+	strcat(to, record);
+}
+
 START_TEST(test_notes)
 {
 	const note_case_t *c = &note_cases[_i];
 	char text[4096] = SOA("7") CHAIN_ZONE COLLIDING("vvvvhaveqvm6t7vbl5lop2u3t2rp3tom");
 	append_chain(text, CHAIN_NAMES, 1);
+	append_namesake(text);
 	snapshot_t *base = support_zone(ZONE, text);
 	ck_assert(base->chain.has_notes);
 	difference_t *difference = chain_change(7, c);
@@ -657,6 +672,131 @@ START_TEST(test_compaction)
 	ck_assert_uint_lt(arena_stats(copy->arena).reserved, stats.reserved);
 	snapshot_unpin(snapshot);
 	support_free(copy);
+}
+END_TEST
+
+/* Readers beside the writer */
+
+#define READER_NAMES 8
+#define READERS      2
+
+static zone_t *shared_zone;
+static bool is_done;                      /*!< Atomic. */
+
+/*! \brief A version of which each name says its serial. */
+static void assert_whole(const snapshot_t *snapshot)
+{
+	for (unsigned i = 0; i < READER_NAMES; i++) {
+		const uint8_t label[] = { 1, 'a' + i };
+		qp_key_t key;
+		rrset_t rrset;
+		qp_key(&key, label, sizeof(label));
+		const qp_leaf_t leaf = qp_get(&snapshot->names, &key);
+		ck_assert(leaf.ref != 0 && rrset_find(snapshot->names.base, leaf.ref, KNOT_RRTYPE_A, &rrset));
+		ck_assert_uint_eq(rrset.count, 1);
+		ck_assert_uint_eq(knot_wire_read_u32(rrset.items + 2), snapshot->soa.serial);
+	}
+	ck_assert_uint_gt(snapshot_memory(snapshot), sizeof(*snapshot));
+}
+
+/*! \brief Looks at what serves, and holds some of it until two versions later. */
+static void *read_versions(void *unused)
+{
+	snapshot_t *held = NULL;
+	uint32_t last = 0;
+	rcu_register_thread();
+	while (!__atomic_load_n(&is_done, __ATOMIC_RELAXED)) {
+		rcu_read_lock();
+		snapshot_t *snapshot = zone_borrow(shared_zone);
+		assert_whole(snapshot);
+		ck_assert_uint_ge(snapshot->soa.serial, last);
+		last = snapshot->soa.serial;
+		if (held == NULL) {
+			held = snapshot_pin(snapshot);
+		}
+		rcu_read_unlock();
+		if (last >= held->soa.serial + 2) {
+			assert_whole(held);
+			snapshot_unpin(held);
+			held = NULL;
+		}
+	}
+	snapshot_unpin(held);
+	rcu_unregister_thread();
+	return unused;
+}
+
+static difference_t *next_version(uint32_t serial)
+{
+	difference_maker_t maker = { 0 };
+	difference_t *difference = NULL;
+	for (uint32_t is_added = 0; is_added < 2; is_added++) {
+		char text[64];
+		sprintf(text, "@ SOA ns1 host %u 1800 900 604800 300\n", serial + is_added);
+		put_side(&maker, text);
+		for (unsigned i = 0; i < READER_NAMES; i++) {
+			const uint8_t label[] = { 1, 'a' + i };
+			uint8_t rdata[4];
+			knot_wire_write_u32(rdata, serial + is_added);
+			ck_assert_int_eq(difference_maker_put(&maker, label, 2, KNOT_RRTYPE_A, 60, rdata, 4), KNOT_EOK);
+		}
+		if (!is_added) {
+			difference_maker_turn(&maker);
+		}
+	}
+	ck_assert_int_eq(difference_maker_finish(&maker, &difference), KNOT_EOK);
+	return difference;
+}
+
+/*! \brief What the worker does with an increment; before that, some that come to nothing. */
+static void publish_next(uint32_t serial)
+{
+	difference_t *difference = next_version(serial);
+	difference_t *const twice[] = { difference, difference };
+	char error[AMEND_ERROR_MAX];
+	snapshot_t *draft = NULL;
+	snapshot_t *base = shared_zone->current; /* nobody else publishes */
+	if (serial % 4 == 0) {
+		snapshot_discard(amended(base, twice, 1));
+	}
+	if (serial % 4 == 1) {
+		ck_assert_int_eq(amend(base, twice, 2, &no_limits, &draft, error), KNOT_ENOENT);
+	}
+	zone_publish(shared_zone, amended(base, twice, 1), 0);
+	difference_release(difference);
+}
+
+START_TEST(test_readers)
+{
+	pthread_t reader[READERS];
+	const uint32_t versions = support_is_full() ? 20000 : 300;
+	uint8_t name[WIRE_NAME_MAX];
+	(void)support_name(ZONE, name);
+	ck_assert_int_eq(zone_attach(name, NULL, &shared_zone), KNOT_EOK);
+	zone_publish(shared_zone, support_zone(ZONE, SOA("1") "@ NS a\na A 0.0.0.1\nb A 0.0.0.1\nc A 0.0.0.1\nd A 0.0.0.1\n"
+	                                       "e A 0.0.0.1\nf A 0.0.0.1\ng A 0.0.0.1\nh A 0.0.0.1\n"), 0);
+	__atomic_store_n(&is_done, false, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < READERS; i++) {
+		ck_assert_int_eq(pthread_create(&reader[i], NULL, read_versions, NULL), 0);
+	}
+	for (uint32_t serial = 1; serial <= versions; serial++) {
+		publish_next(serial);
+	}
+	__atomic_store_n(&is_done, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < READERS; i++) {
+		pthread_join(reader[i], NULL);
+	}
+	rcu_barrier();
+	rcu_barrier();
+
+	snapshot_t *copy = NULL;
+	ck_assert_int_eq(amend_compact(shared_zone->current, &copy), KNOT_EOK);
+	ck_assert_uint_eq(arena_stats(shared_zone->current->arena).used, arena_stats(copy->arena).used);
+	snapshot_discard(copy);
+	zone_publish(shared_zone, NULL, 0);
+	zone_detach(shared_zone, NULL);
+	zone_release(shared_zone);
+	rcu_barrier();
 }
 END_TEST
 
@@ -1187,6 +1327,7 @@ int main(void)
 	tcase_add_test(cases, test_large_beside);
 	tcase_add_loop_test(cases, test_notes, 0, sizeof(note_cases) / sizeof(*note_cases));
 	tcase_add_test(cases, test_compaction);
+	tcase_add_test(cases, test_readers);
 	tcase_add_test(cases, test_random);
 	suite_add_tcase(suite, cases);
 

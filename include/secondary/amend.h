@@ -9,14 +9,19 @@
  * changes are made in their order, and its node is written once; an owner without records leaves the trie.
  *
  * Strict: what is removed must be there (owner, type, RDATA in canonical comparison; the TTL is not compared), what is added must
- * not be; else the primary means another version than ours, and only a full transfer helps. The TTL of an RRset to which records
+ * not be; else the primary means another version than ours, and only a full transfer helps. Of the removed SOA only the serial is
+ * compared: it tells the version, and the last added one replaces whatever is there. The TTL of an RRset to which records
  * are added becomes the least of theirs, as for knotd. The version that results is checked as a built one (builder.h): SOA and NS
  * at the apex, nothing beside a CNAME, sizes. What lies between the sequences is not checked.
  *
  * A version that was made but not published yet is a draft (snapshot.h): its arena holds one at most, and none is made elsewhere in
  * that arena until it is published or discarded.
  *
- * NSEC3: the chain is chosen anew, notes of names that stay are inherited where nsec3.h allows it.
+ * NSEC3: the chain is chosen anew, notes of names that stay are inherited where nsec3.h allows it; where not, a copy has
+ * them again (amend_wants_compaction()).
+ *
+ * Time: 15 µs for one change, whatever the size of the zone; 2 µs each for a thousand, 1.5 µs for a hundred thousand, half of it
+ * cache misses; with NSEC3 as much again. A change in a large RRset costs its length, one beside it 20 ns an RRset.
  *
  * Threads: the zone's writer. RCU: none; \a base is held by the caller. Blocks: no.
  */
