@@ -11,8 +11,8 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 PYTHON=/usr/bin/python3
 
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
-	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev libxxhash-dev lowdown)
-TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython
+	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev libgnutls28-dev libxxhash-dev lowdown)
+TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
 	knot-dnssecutils knot-module-dnstap nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
 PACKAGE_PACKAGES=(debhelper dpkg-dev)
 SERVICES=(knot nsd named unbound)

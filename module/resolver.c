@@ -18,6 +18,7 @@
 #include <libknot/libknot.h>
 
 #include "secondary/address.h"
+#include "secondary/dot_servers.h"
 #include "secondary/exchange.h"
 
 /*! This server answers from memory, and is asked over loopback: what takes longer has been lost. */
@@ -34,7 +35,8 @@ struct resolver_question {
 	void *ctx;
 	int id;                   /*!< libunbound's. */
 	bool answered;            /*!< libunbound is done with it. */
-	exchange_t *exchange;     /*!< Of `self`. */
+	exchange_t *exchange;     /*!< Of `self`, or for a reason. */
+	dot_servers_question_t *dot; /*!< Over TLS. */
 	uint8_t *answer;          /*!< Of `self`, or a failure whose reason is asked for: owned, \a answer_len octets. */
 	size_t answer_len;
 	bool tcp;
@@ -45,7 +47,8 @@ struct resolver_question {
 struct resolver {
 	uv_loop_t *loop;
 	resolver_question_t *first;
-	struct ub_ctx *ub;        /*!< NULL: `self`. */
+	struct ub_ctx *ub;        /*!< NULL: `self`, or TLS. */
+	dot_servers_t *dot;       /*!< NULL: no TLS. */
 	uv_poll_t poll;
 	struct sockaddr_storage self;
 	struct sockaddr_storage *servers; /*!< Of a forwarder. */
@@ -250,6 +253,36 @@ static void on_closed(uv_handle_t *handle)
 	resolver_destroy(resolver);
 }
 
+static int begin_plain(resolver_t *resolver, const resolver_params_t *params)
+{
+	int ret = servers_keep(resolver, params);
+	if (ret == KNOT_EOK) {
+		ret = context_new(params, &resolver->ub);
+	}
+	if (ret == KNOT_EOK && uv_poll_init(resolver->loop, &resolver->poll, ub_fd(resolver->ub)) != 0) {
+		ub_ctx_delete(resolver->ub);
+		ret = KNOT_ERROR;
+	}
+	if (ret == KNOT_EOK) {
+		resolver->poll.data = resolver;
+		uv_poll_start(&resolver->poll, UV_READABLE, on_readable);
+	}
+	return ret;
+}
+
+static int begin_tls(resolver_t *resolver, const resolver_params_t *params)
+{
+	const dot_servers_params_t tls = {
+		.servers = params->servers,
+		.count = params->count,
+		.name = params->tls_name,
+		.ca_file = params->tls_ca_file,
+		.trouble = params->trouble,
+		.trouble_ctx = params->trouble_ctx,
+	};
+	return dot_servers_new(resolver->loop, &tls, &resolver->dot);
+}
+
 int resolver_new_forwarder(uv_loop_t *loop, const resolver_params_t *params, resolver_t **ret_resolver)
 {
 	assert(params->count > 0);
@@ -258,20 +291,11 @@ int resolver_new_forwarder(uv_loop_t *loop, const resolver_params_t *params, res
 		return KNOT_ENOMEM;
 	}
 	resolver->loop = loop;
-	int ret = servers_keep(resolver, params);
-	if (ret == KNOT_EOK) {
-		ret = context_new(params, &resolver->ub);
-	}
-	if (ret == KNOT_EOK && uv_poll_init(loop, &resolver->poll, ub_fd(resolver->ub)) != 0) {
-		ub_ctx_delete(resolver->ub);
-		ret = KNOT_ERROR;
-	}
+	int ret = params->tls_name != NULL ? begin_tls(resolver, params) : begin_plain(resolver, params);
 	if (ret != KNOT_EOK) {
 		resolver_destroy(resolver);
 		return ret;
 	}
-	resolver->poll.data = resolver;
-	uv_poll_start(&resolver->poll, UV_READABLE, on_readable);
 	*ret_resolver = resolver;
 	return KNOT_EOK;
 }
@@ -459,7 +483,16 @@ int resolver_new_self(uv_loop_t *loop, const struct sockaddr_storage *address, r
 	return KNOT_EOK;
 }
 
-/* -- both ------------------------------------------------------------------------------------------------------------- */
+/* -- TLS -------------------------------------------------------------------------------------------------------------- */
+
+static void dot_done(void *ctx, int ret, const uint8_t *wire, size_t size)
+{
+	resolver_question_t *question = ctx;
+	question->dot = NULL;
+	question_end(question, ret, wire, size);
+}
+
+/* -- all -------------------------------------------------------------------------------------------------------------- */
 
 int resolver_ask(resolver_t *resolver, const uint8_t *name, uint16_t type, resolver_done_f done, void *ctx,
                  resolver_question_t **ret_question)
@@ -468,8 +501,13 @@ int resolver_ask(resolver_t *resolver, const uint8_t *name, uint16_t type, resol
 	if (question == NULL) {
 		return KNOT_ENOMEM;
 	}
-	write_query(question, name, type, resolver->ub != NULL);
-	int ret = resolver->ub != NULL ? ask_forwarder(question, name, type) : send_self(question);
+	write_query(question, name, type, resolver->ub != NULL || resolver->dot != NULL);
+	int ret;
+	if (resolver->dot != NULL) {
+		ret = dot_servers_ask(resolver->dot, question->query, question->query_len, dot_done, question, &question->dot);
+	} else {
+		ret = resolver->ub != NULL ? ask_forwarder(question, name, type) : send_self(question);
+	}
 	if (ret != KNOT_EOK) {
 		question_free(question);
 		return ret;
@@ -487,6 +525,7 @@ void resolver_cancel(resolver_question_t *question)
 		(void)ub_cancel(question->resolver->ub, question->id);
 	}
 	exchange_cancel(question->exchange);
+	dot_servers_cancel(question->dot);
 	question_free(question);
 }
 
@@ -501,6 +540,7 @@ void resolver_free(resolver_t *resolver)
 	if (resolver->ub != NULL) {
 		uv_close((uv_handle_t *)&resolver->poll, on_closed);
 	} else {
+		dot_servers_free(resolver->dot);
 		resolver_destroy(resolver);
 	}
 }

@@ -16,6 +16,7 @@
 #include <libknot/libknot.h>
 
 #include "secondary/address.h"
+#include "secondary/dot.h"
 #include "secondary/resolv_conf.h"
 #include "secondary/resolver.h"
 
@@ -130,11 +131,50 @@ static int check_anchor(knotd_conf_check_args_t *args)
 	}
 }
 
+/*! A name as in a certificate: no address, no root. */
+static bool is_host_name(const char *text)
+{
+	struct sockaddr_storage addr;
+	knot_dname_storage_t name;
+	return resolv_conf_address(text, strlen(text), &addr) != KNOT_EOK && strchr(text, '\\') == NULL &&
+	       knot_dname_from_str(name, text, sizeof(name)) != NULL && name[0] != 0;
+}
+
+static int check_ca(knotd_conf_check_args_t *args, const char *path)
+{
+	if (path[0] != '/') {
+		return refuse_of(args, S_UPSTREAM_TLS_CA, path, "not an absolute path");
+	}
+	dot_trust_t *trust = NULL;
+	int ret = is_server_start() ? KNOT_EOK : dot_trust_new(path, &trust);
+	dot_trust_free(trust);
+	return ret == KNOT_EOK ? KNOT_EOK : refuse_of(args, S_UPSTREAM_TLS_CA, path, "no such file, or no certificate in it");
+}
+
+static int check_tls(knotd_conf_check_args_t *args)
+{
+	const char *name = knotd_conf_check_item(args, S_UPSTREAM_TLS_NAME).single.string;
+	const char *ca = knotd_conf_check_item(args, S_UPSTREAM_TLS_CA).single.string;
+	if (name == NULL) {
+		return ca == NULL ? KNOT_EOK : refuse_of(args, S_UPSTREAM_TLS_CA, ca, "without 'upstream-tls-name'");
+	}
+	if (!is_host_name(name)) {
+		return refuse_of(args, S_UPSTREAM_TLS_NAME, name, "not a host name");
+	}
+	if (knotd_conf_check_item(args, S_UPSTREAM_ANCHOR).single.string != NULL) {
+		return refuse_of(args, S_UPSTREAM_TLS_NAME, name, "together with 'upstream-trust-anchor': nothing is validated over TLS");
+	}
+	return ca != NULL ? check_ca(args, ca) : KNOT_EOK;
+}
+
 int settings_upstream_check(knotd_conf_check_args_t *args)
 {
 	int ret = check_ttls(args);
 	if (ret == KNOT_EOK) {
 		ret = check_anchor(args);
+	}
+	if (ret == KNOT_EOK) {
+		ret = check_tls(args);
 	}
 	knotd_conf_t sources = knotd_conf_check_item(args, S_UPSTREAM);
 	for (size_t i = 0; i < sources.count && ret == KNOT_EOK; i++) {
@@ -211,7 +251,7 @@ static bool is_own(const upstream_options_t *options, const struct sockaddr_stor
 	in_port_t *port = full.ss_family == AF_INET6 ? &((struct sockaddr_in6 *)&full)->sin6_port
 	                                             : &((struct sockaddr_in *)&full)->sin_port;
 	if (*port == 0) {
-		*port = htons(53);
+		*port = htons(upstream_options_port(options));
 	}
 	for (unsigned i = 0; i < options->own_count; i++) {
 		if (address_equal(&full, &options->own[i])) {
@@ -288,6 +328,17 @@ static int text_read(knotd_mod_t *mod, const yp_name_t *item, char **ret_text)
 	return KNOT_EOK;
 }
 
+/*! Certificates and TLS write names without the final dot. */
+static int name_read(knotd_mod_t *mod, char **ret_name)
+{
+	int ret = text_read(mod, S_UPSTREAM_TLS_NAME, ret_name);
+	const size_t len = ret == KNOT_EOK && *ret_name != NULL ? strlen(*ret_name) : 0;
+	if (len > 0 && (*ret_name)[len - 1] == '.') {
+		(*ret_name)[len - 1] = '\0';
+	}
+	return ret;
+}
+
 static int options_read(knotd_mod_t *mod, const knotd_conf_t *texts, upstream_options_t *options)
 {
 	options->ttl_min = item_int(mod, S_UPSTREAM_MIN_TTL);
@@ -295,6 +346,12 @@ static int options_read(knotd_mod_t *mod, const knotd_conf_t *texts, upstream_op
 	options->stale = item_int(mod, S_UPSTREAM_STALE);
 	options->cache_size = item_int(mod, S_UPSTREAM_CACHE);
 	int ret = text_read(mod, S_UPSTREAM_ANCHOR, &options->trust_anchor);
+	if (ret == KNOT_EOK) {
+		ret = name_read(mod, &options->tls_name);
+	}
+	if (ret == KNOT_EOK) {
+		ret = text_read(mod, S_UPSTREAM_TLS_CA, &options->tls_ca_file);
+	}
 	return ret == KNOT_EOK ? sources_read(mod, texts, options) : ret;
 }
 

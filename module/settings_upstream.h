@@ -18,6 +18,8 @@
 #define S_UPSTREAM_STALE    "\x0E""upstream-stale"
 #define S_UPSTREAM_DNAME    "\x0E""upstream-dname"
 #define S_UPSTREAM_ANCHOR   "\x15""upstream-trust-anchor"
+#define S_UPSTREAM_TLS_NAME "\x11""upstream-tls-name"
+#define S_UPSTREAM_TLS_CA   "\x14""upstream-tls-ca-file"
 #define S_UPSTREAM_CACHE    "\x13""upstream-cache-size"
 
 /*! \brief What is refused of these items. Sets err_str. */

@@ -136,6 +136,16 @@ static void renew_later(upstream_t *upstream, int ret)
 	}
 }
 
+/*! A server is not who it should be, or does not speak TLS as it should. */
+static void report_trouble(void *ctx, const struct sockaddr_storage *remote, const char *why)
+{
+	const upstream_t *upstream = ctx;
+	char text[ADDRESS_TEXT_MAX];
+	zone_t *zone = ahead_zone_of(upstream->via.id);
+	report(zone, LOG_WARNING, "upstream, remote %s, not asked, TLS failed (%s)", address_text(remote, text), why);
+	zone_release(zone);
+}
+
 /*! What was not answered since that second is asked for anew: what is in use or wanted now, the rest when a query comes. */
 static void forget_failures(upstream_t *upstream, uint32_t since)
 {
@@ -160,6 +170,10 @@ static void servers_update(upstream_t *upstream, bool forced)
 		.servers = servers.addr,
 		.count = servers.count,
 		.trust_anchor = upstream->options.trust_anchor,
+		.tls_name = upstream->options.tls_name,
+		.tls_ca_file = upstream->options.tls_ca_file,
+		.trouble = report_trouble,
+		.trouble_ctx = upstream,
 	};
 	resolver_t *forwarder;
 	int ret = resolver_new_forwarder(&state.loop, &params, &forwarder);
@@ -365,7 +379,7 @@ static void take_upstreams(void)
 /*! What is to be seen to each second. */
 static void look_after(upstream_t *upstream)
 {
-	const bool changed = upstream_anchor_changed(&upstream->options, upstream->files);
+	const bool changed = upstream_way_changed(&upstream->options, upstream->files);
 	if (changed || __atomic_load_n(&upstream->renew, __ATOMIC_RELAXED) ||
 	    upstream_files_changed(&upstream->options, upstream->files)) {
 		servers_update(upstream, changed || upstream->renew_failed);
@@ -517,7 +531,7 @@ static void thread_stop(void)
 static upstream_t *upstream_new(upstream_options_t *options)
 {
 	upstream_t *upstream = calloc(1, sizeof(*upstream));
-	upstream_file_t *files = calloc(options->source_count + 1, sizeof(*files));
+	upstream_file_t *files = calloc(options->source_count + UPSTREAM_FILES_MORE, sizeof(*files));
 	if (upstream == NULL || files == NULL) {
 		free(upstream);
 		free(files);

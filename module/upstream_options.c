@@ -25,9 +25,11 @@ void upstream_options_clear(upstream_options_t *options)
 	}
 	free(options->source);
 	free(options->trust_anchor);
+	free(options->tls_name);
+	free(options->tls_ca_file);
 	free(options->own);
 	options->source = NULL;
-	options->trust_anchor = NULL;
+	options->trust_anchor = options->tls_name = options->tls_ca_file = NULL;
 	options->own = NULL;
 	options->source_count = options->own_count = 0;
 }
@@ -53,7 +55,8 @@ static bool text_equal(const char *a, const char *b)
 bool upstream_options_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
 	if (a->source_count != b->source_count || a->ttl_min != b->ttl_min || a->ttl_max != b->ttl_max ||
-	    a->stale != b->stale || !text_equal(a->trust_anchor, b->trust_anchor)) {
+	    a->stale != b->stale || !text_equal(a->trust_anchor, b->trust_anchor) || !text_equal(a->tls_name, b->tls_name) ||
+	    !text_equal(a->tls_ca_file, b->tls_ca_file)) {
 		return false;
 	}
 	for (unsigned i = 0; i < a->source_count; i++) {
@@ -75,6 +78,11 @@ bool upstream_options_own_equal(const upstream_options_t *a, const upstream_opti
 		}
 	}
 	return true;
+}
+
+uint16_t upstream_options_port(const upstream_options_t *options)
+{
+	return options->tls_name != NULL ? 853 : 53;
 }
 
 bool upstream_options_has(const upstream_options_t *options, upstream_kind_t kind)
@@ -134,13 +142,29 @@ bool upstream_files_changed(const upstream_options_t *options, const upstream_fi
 	return false;
 }
 
-bool upstream_anchor_changed(const upstream_options_t *options, const upstream_file_t *files)
+static const char *more_path(const upstream_options_t *options, unsigned i)
 {
-	if (options->trust_anchor == NULL) {
-		return false;
+	return i == 0 ? options->trust_anchor : options->tls_ca_file;
+}
+
+static void note_more(const upstream_options_t *options, upstream_file_t *files)
+{
+	for (unsigned i = 0; i < UPSTREAM_FILES_MORE; i++) {
+		const char *path = more_path(options, i);
+		files[options->source_count + i] = path != NULL ? file_look(path) : (upstream_file_t) { 0 };
 	}
-	const upstream_file_t now = file_look(options->trust_anchor);
-	return !file_same(&now, &files[options->source_count]);
+}
+
+bool upstream_way_changed(const upstream_options_t *options, const upstream_file_t *files)
+{
+	for (unsigned i = 0; i < UPSTREAM_FILES_MORE; i++) {
+		const char *path = more_path(options, i);
+		const upstream_file_t now = path != NULL ? file_look(path) : (upstream_file_t) { 0 };
+		if (!file_same(&now, &files[options->source_count + i])) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* -- servers ---------------------------------------------------------------------------------------------------------- */
@@ -161,10 +185,10 @@ static bool is_among(const struct sockaddr_storage *addr, const struct sockaddr_
 	return false;
 }
 
-static void server_add(upstream_servers_t *servers, struct sockaddr_storage addr)
+static void server_add(upstream_servers_t *servers, struct sockaddr_storage addr, uint16_t port)
 {
 	if (*port_of(&addr) == 0) {
-		*port_of(&addr) = htons(53);
+		*port_of(&addr) = htons(port);
 	}
 	if (servers->count < UPSTREAM_SERVERS_MAX && !is_among(&addr, servers->addr, servers->count)) {
 		servers->addr[servers->count++] = addr;
@@ -176,15 +200,15 @@ void upstream_servers_read(const upstream_options_t *options, upstream_file_t *f
                            upstream_servers_t *ret_servers)
 {
 	ret_servers->count = 0;
-	if (files != NULL && options->trust_anchor != NULL) {
-		files[options->source_count] = file_look(options->trust_anchor);
+	if (files != NULL) {
+		note_more(options, files);
 	}
 	for (unsigned i = 0; i < options->source_count; i++) {
 		const upstream_source_t *source = &options->source[i];
 		struct sockaddr_storage found[RESOLV_CONF_SERVERS_MAX];
 		unsigned count = 0;
 		if (source->kind == UPSTREAM_ADDRESS) {
-			server_add(ret_servers, source->addr);
+			server_add(ret_servers, source->addr, upstream_options_port(options));
 		}
 		if (source->kind != UPSTREAM_FILE) {
 			continue;
@@ -197,7 +221,7 @@ void upstream_servers_read(const upstream_options_t *options, upstream_file_t *f
 			failed(ctx, source->path, ret);
 		}
 		for (unsigned k = 0; k < count; k++) {
-			server_add(ret_servers, found[k]);
+			server_add(ret_servers, found[k], upstream_options_port(options));
 		}
 	}
 }

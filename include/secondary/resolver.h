@@ -14,9 +14,10 @@
  *
  * `self` is asked with RD=0 over UDP, TCP on truncation, with exchange.h, and believed only where it is authoritative.
  *
- * No TLS: Debian 12 builds libunbound without it (with nettle, where the unbound server has OpenSSL).
+ * With the name of its servers a forwarder asks over TLS (dot_servers.h), and nothing leaves for a server that is not of that
+ * name. libunbound has no part in that: Debian 12 builds it with nettle, and so it cannot verify names.
  *
- * Threads: the one that runs the loop. Each forwarder has one more, libunbound's, with all signals blocked. Blocks:
+ * Threads: the one that runs the loop. Each forwarder without TLS has one more, libunbound's, with all signals blocked. Blocks:
  * resolver_free() until that thread ends, milliseconds.
  */
 #pragma once
@@ -42,14 +43,19 @@ typedef void (*resolver_done_f)(void *ctx, int ret, const uint8_t *wire, size_t 
 typedef struct {
 	const struct sockaddr_storage *servers; /*!< With ports. */
 	unsigned count;
-	const char *trust_anchor; /*!< Path of a file with DS or DNSKEY records; NULL: nothing is validated. */
+	const char *trust_anchor; /*!< Path of a file with DS or DNSKEY records; NULL: nothing is validated. Not with TLS. */
+	const char *tls_name;     /*!< Name that the servers' certificates have to be for; NULL: no TLS. */
+	const char *tls_ca_file;  /*!< Authorities that are trusted (PEM); NULL: the system's. */
+	void (*trouble)(void *ctx, const struct sockaddr_storage *remote, const char *why); /*!< A server's TLS failed: dot.h. */
+	void *trouble_ctx;
 } resolver_params_t;
 
 /*!
  * \brief Makes a forwarder.
  *
  * Blocks: on the disk, for a trust anchor.
- * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration or the trust anchor).
+ * \return KNOT_EOK, KNOT_ENOMEM, KNOT_ERROR (libunbound does not take the configuration or the trust anchor),
+ *         KNOT_ENOENT (no authorities).
  */
 int resolver_new_forwarder(uv_loop_t *loop, const resolver_params_t *params, resolver_t **ret_resolver);
 
