@@ -43,18 +43,19 @@ static saver_place_t *place_find(saver_t *saver, const char *path)
 	return place;
 }
 
-static void place_open(saver_place_t *place, uint64_t now)
+/*! \param zone  Which needs it: where there is no line for all zones, it is one of this one. */
+static void place_open(saver_place_t *place, const zone_t *zone, uint64_t now)
 {
 	place->tried_ms = now;
 	int ret = store_open(place->path, &place->store);
 	if (ret != KNOT_EOK) {
-		report(NULL, LOG_ERR, "store, directory '%s' not used (%s)", place->path,
+		report(zone, LOG_ERR, "store, directory '%s' not used (%s)", place->path,
 		       ret == KNOT_EBUSY ? "in use by another server" : knot_strerror(ret));
 	}
 }
 
 /*! \brief The directory \a path, open; NULL: there is none, or none to use. */
-static saver_place_t *place_get(saver_t *saver, const char *path)
+static saver_place_t *place_get(saver_t *saver, const zone_t *zone, const char *path)
 {
 	saver_place_t *place = path != NULL ? place_find(saver, path) : NULL;
 	if (place == NULL) {
@@ -62,17 +63,20 @@ static saver_place_t *place_get(saver_t *saver, const char *path)
 	}
 	uint64_t now = uv_now(saver->loop);
 	if (place->store == NULL && (place->tried_ms == 0 || now - place->tried_ms >= SAVER_REOPEN_MS)) {
-		place_open(place, now > 0 ? now : 1);
+		place_open(place, zone, now > 0 ? now : 1);
 	}
 	return place->store != NULL ? place : NULL;
 }
 
-/*! \brief One line when writing begins to fail, one when it is well again. */
-static void place_note(saver_place_t *place, const zone_t *zone, int ret)
+/*! \brief One line when writing begins to fail, one when it is well again: when there is room for versions, not for times alone. */
+static void place_note(saver_place_t *place, const zone_t *zone, const saver_job_t *job)
 {
-	const bool fails = ret != KNOT_EOK;
+	const bool fails = job->ret != KNOT_EOK;
+	if (job->kind != SAVER_WRITE && job->kind != SAVER_APPEND) {
+		return;
+	}
 	if (fails && !place->is_failing) {
-		report(zone, LOG_ERR, "store, directory '%s', not written (%s)", place->path, knot_strerror(ret));
+		report(zone, LOG_ERR, "store, directory '%s', not written (%s)", place->path, knot_strerror(job->ret));
 	} else if (!fails && place->is_failing) {
 		report(zone, LOG_NOTICE, "store, directory '%s', written again", place->path);
 	}
@@ -270,7 +274,7 @@ static void job_end(saver_job_t *job)
 	/* Of a place that was left since, nothing is known. */
 	const bool is_there = saved->place != NULL && saved->place->store == job->store;
 	if (is_there) {
-		place_note(saved->place, saved->zone, job->ret);
+		place_note(saved->place, saved->zone, job);
 		saved->file = job->file;
 	}
 	/* What could not be written is tried again as part of the next version. */
@@ -393,7 +397,7 @@ void saver_set(saver_t *saver, saver_zone_t *saved, zone_t *zone, const char *pa
 	saved->saver = saver;
 	saved->zone = zone;
 	saved->kept = kept;
-	saver_place_t *place = place_get(saver, path);
+	saver_place_t *place = place_get(saver, zone, path);
 	if (place != saved->place) {
 		place_change(saved, place);
 	}

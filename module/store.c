@@ -88,7 +88,8 @@ static int system_error(void)
 /*! \brief Takes the lock, if there can be one. */
 static int lock_take(store_t *store)
 {
-	store->lock = openat(store->dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	/* Not for writing, or no file system could be made read-only while it is open. */
+	store->lock = openat(store->dir, LOCK_NAME, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (store->lock < 0 && (errno == EROFS || errno == EACCES)) {
 		return KNOT_EOK;
 	}

@@ -339,6 +339,7 @@ class Targets:
         "load h1m": ("h1m load, first correct answer", "≤ 0.25 s and ≤ 0.25 × best peer"),
         "load t1m": ("t1m load", "≤ 0.25 × best peer"),
         "load h10m": ("h10m load", "≤ 0.25 × best peer"),
+        "store h1m": ("h1m from the store, start to first correct answer", "≤ 0.3 s"),
         "memory h1m": ("memory per record, h1m", "≤ 65 octets"),
         "memory t1m": ("memory per record, t1m", "≤ 65 octets"),
         "increment 1": ("IXFR of 1 change, end of transfer to live", "≤ 1 ms, and the same at h10m"),
