@@ -13,7 +13,7 @@ PYTHON=/usr/bin/python3
 RUN_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config
 	knot knot-dnsutils libknot-dev liburcu-dev libuv1-dev libunbound-dev libgnutls28-dev libxxhash-dev lowdown)
 TEST_PACKAGES=(check valgrind clang libclang-rt-dev shellcheck python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
-	knot-dnssecutils knot-module-dnstap nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
+	knot-dnssecutils knot-module-dnstap python3-libknot nsd bind9 bind9-dnsutils ldnsutils unbound dnsperf)
 PACKAGE_PACKAGES=(debhelper dpkg-dev)
 SERVICES=(knot nsd named unbound)
 
@@ -179,7 +179,7 @@ install_documents()
 {
 	ninja -C build --quiet mod-secondary.7
 	install -D -m 644 -t "$1/man/man7" build/mod-secondary.7
-	install -D -m 644 -t "$1/doc/knot-module-secondary/examples" module/examples/*.conf
+	install -D -m 644 -t "$1/doc/knot-module-secondary/examples" module/examples/*
 }
 
 # Debian's tools want their files in debian/ of a tree that they may write to: they get a copy of what belongs to the build.

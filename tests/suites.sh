@@ -222,7 +222,7 @@ suite_increments() { system_run increments "" tests/system/test_increments*.py t
 # What the operator sees and touches; part of `system`, too.
 suite_operator()
 {
-	system_run operator "" tests/system/test_operator.py tests/system/test_control.py tests/system/test_statistics.py tests/system/test_extended_errors.py
+	system_run operator "" tests/system/test_operator.py tests/system/test_control.py tests/system/test_statistics.py tests/system/test_prometheus.py tests/system/test_extended_errors.py
 }
 
 # asan_run NAME CHOICE [FILE…]: system_run with a module that is instrumented. knotd is not: the runtime has to come first.
