@@ -22,6 +22,11 @@
 /*! Symbols of a key (6 bits each) that a place holds beside the trie. */
 #define PLACE_SYMBOLS  10
 
+/*! Places are sorted by so many bits at a time; a table of their values is cleared and summed for each, so that few entries do without. */
+#define DIGIT_BITS     11
+#define DIGITS         (1u << DIGIT_BITS)
+#define RADIX_MIN      DIGITS
+
 /*!
  * Octets of garbage from which on a copy is worth its time, and not before they are half as much as what is alive: a zone takes
  * one and a half times the memory at worst, and is copied once for that much written. Copying h1m, 40 MB, takes 0.4 s of a thread.
@@ -145,6 +150,68 @@ static int index_compare(const void *a_void, const void *b_void)
 	}
 	const int diff = owner_compare(a->at, b->at);
 	return diff != 0 ? diff : (a->order > b->order) - (a->order < b->order);
+}
+
+/*! \brief Puts entries into the order of one digit of their places; those with the same stay as they are. */
+static void sort_digit(const entry_t *from, entry_t *to, size_t count, unsigned shift)
+{
+	uint32_t begin[DIGITS] = { 0 };
+	for (size_t i = 0; i < count; i++) {
+		begin[from[i].place >> shift & (DIGITS - 1)]++;
+	}
+	uint32_t sum = 0;
+	for (unsigned digit = 0; digit < DIGITS; digit++) {
+		const uint32_t size = begin[digit];
+		begin[digit] = sum;
+		sum += size;
+	}
+	for (size_t i = 0; i < count; i++) {
+		to[begin[from[i].place >> shift & (DIGITS - 1)]++] = from[i];
+	}
+}
+
+/*! \brief Sorts the entries by place, digit by digit. False: there is no memory for it. */
+static bool sort_places(amend_t *amend)
+{
+	entry_t *to = malloc(amend->count * sizeof(*to));
+	if (to == NULL) {
+		return false;
+	}
+	for (unsigned shift = 0; shift <= 6 * PLACE_SYMBOLS; shift += DIGIT_BITS) {
+		entry_t *from = amend->change;
+		sort_digit(from, to, amend->count, shift);
+		amend->change = to;
+		to = from;
+	}
+	free(to);
+	return true;
+}
+
+/*! \brief Sorts a few entries, which mostly come sorted. */
+static void sort_entries(entry_t *entry, size_t count)
+{
+	size_t sorted = 1;
+	while (sorted < count && index_compare(&entry[sorted - 1], &entry[sorted]) < 0) {
+		sorted++;
+	}
+	if (sorted < count) {
+		qsort(entry, count, sizeof(*entry), index_compare);
+	}
+}
+
+/*! \brief Sorts the index. Names that differ in their first symbols, as most do, are not looked at for it. */
+static void sort_index(amend_t *amend)
+{
+	if (amend->count < RADIX_MIN || !sort_places(amend)) {
+		sort_entries(amend->change, amend->count);
+		return;
+	}
+	for (size_t i = 0, next; i < amend->count; i = next) {
+		for (next = i + 1; next < amend->count && amend->change[next].place == amend->change[i].place; next++) {
+			continue;
+		}
+		sort_entries(amend->change + i, next - i);
+	}
 }
 
 /* ---- One owner ---- */
@@ -337,7 +404,7 @@ static int amend_make(amend_t *amend, difference_t *const *difference, size_t co
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
-	qsort(amend->change, amend->count, sizeof(*amend->change), index_compare);
+	sort_index(amend);
 	ret = amend_owners(amend);
 	if (ret != KNOT_EOK) {
 		return ret;

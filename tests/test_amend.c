@@ -482,6 +482,40 @@ START_TEST(test_large_beside)
 }
 END_TEST
 
+/*! \brief Appends \a count records to \a text: half of their names differ from the first symbol on, half only late. */
+static void append_many(char *text, unsigned count, unsigned stride, const char *what)
+{
+	char *to = text + strlen(text);
+	for (unsigned i = 0; i < count; i++) {
+		const unsigned number = i * stride % count;
+		to += sprintf(to, number % 2 ? "%u-x TXT %s\n" : "all-of-these-begin-so-%u TXT %s\n", number, what);
+	}
+}
+
+/*! \brief So many changes that they are sorted in another way, each side in an order of its own. */
+START_TEST(test_many)
+{
+	enum { COUNT = 3001 };
+	static char old[1 << 18], removed[1 << 18], added[1 << 18];
+	strcpy(old, "@ NS a\n");
+	*removed = *added = '\0';
+	append_many(old, COUNT, 1, "old");
+	append_many(removed, COUNT, 7919, "old");
+	append_many(added, COUNT, 104729, "new");
+	snapshot_t *base = zone_of(SOA("7"), old);
+	difference_t *difference = change_of(removed, added);
+	strcat(added, "@ NS a\n");
+	snapshot_t *expected = zone_of("@ 90 SOA ns2 host 8 1 2 3 4\n", added);
+	snapshot_t *draft = amended(base, &difference, 1);
+	assert_same(draft, expected);
+	snapshot_discard(draft);
+	ck_assert_uint_gt(difference->removed + difference->added, RADIX_MIN);
+	difference_release(difference);
+	snapshot_unpin(base);
+	support_free(expected);
+}
+END_TEST
+
 /* Notes */
 
 static const uint8_t salt[] = { 0xAA, 0xBB };
@@ -1325,6 +1359,7 @@ int main(void)
 	tcase_add_test(cases, test_sequences);
 	tcase_add_test(cases, test_no_memory);
 	tcase_add_test(cases, test_large_beside);
+	tcase_add_test(cases, test_many);
 	tcase_add_loop_test(cases, test_notes, 0, sizeof(note_cases) / sizeof(*note_cases));
 	tcase_add_test(cases, test_compaction);
 	tcase_add_test(cases, test_readers);
