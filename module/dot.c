@@ -52,7 +52,7 @@ typedef struct {
 	bool worked;              /*!< An answer has come over it. */
 	bool broken;              /*!< It did not take a question: ends at the next tick. */
 	uint64_t began_ms;
-	uint64_t heard_ms;        /*!< When something was received last. */
+	uint64_t heard_ms;        /*!< When some of a message came last; what TLS has to say does not count. */
 	uint64_t used_ms;         /*!< When a question was under way last. */
 	size_t unwritten;         /*!< Octets that the socket has not taken yet. */
 	size_t in_pos, in_len;
@@ -479,6 +479,7 @@ static void receive(connection_t *connection)
 			return;
 		}
 		if (ret > 0) {
+			connection->heard_ms = uv_now(connection->client->loop);
 			connection->have += ret;
 			if (!take_messages(connection)) {
 				return;
@@ -505,7 +506,6 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	/* GnuTLS takes all there is each time, and keeps what is not a whole record. */
 	connection->in_pos = 0;
 	connection->in_len = nread;
-	connection->heard_ms = uv_now(stream->loop);
 	if (connection->phase == OPEN || shake_hands(connection)) {
 		receive(connection);
 	}

@@ -81,7 +81,7 @@ START_TEST(test_servers)
 	write_file(path, "nameserver 192.0.2.2\nnameserver 192.0.2.1\nnameserver ::1\n");
 	snprintf(words, sizeof(words), "192.0.2.1 self %s 192.0.2.3@5353 /nonexistent/conf", path);
 	upstream_options_t options = make(words);
-	upstream_file_t files[5] = { 0 };
+	upstream_file_t files[5 + UPSTREAM_FILES_MORE] = { 0 };
 	upstream_servers_t servers;
 	int failure = KNOT_EOK;
 	upstream_servers_read(&options, files, count_failure, &failure, &servers);
@@ -102,6 +102,38 @@ START_TEST(test_servers)
 	upstream_servers_remove_own(&options, &servers);
 	check_servers(&servers, "192.0.2.1@53 192.0.2.2@53 ::1@53 ");
 	upstream_options_clear(&options);
+}
+END_TEST
+
+/*! Over TLS the port is another one; the files that tell how to ask are watched too. */
+START_TEST(test_way)
+{
+	char path[] = "/tmp/secondary-test.XXXXXX";
+	close(mkstemp(path));
+	upstream_options_t options = make("192.0.2.1 192.0.2.2@53");
+	upstream_file_t files[2 + UPSTREAM_FILES_MORE] = { 0 };
+	upstream_servers_t servers;
+	ck_assert(!upstream_way_changed(&options, files));
+	options.tls_name = strdup("dns.example");
+	options.tls_ca_file = strdup(path);
+	upstream_servers_read(&options, files, NULL, NULL, &servers);
+	check_servers(&servers, "192.0.2.1@853 192.0.2.2@53 ");
+	ck_assert(!upstream_way_changed(&options, files));
+	write_file(path, "other\n");
+	ck_assert(upstream_way_changed(&options, files));
+	ck_assert(!upstream_files_changed(&options, files));
+
+	upstream_options_t same = make("192.0.2.1 192.0.2.2@53");
+	ck_assert(!upstream_options_equal(&options, &same));
+	same.tls_name = strdup("dns.example");
+	ck_assert(!upstream_options_equal(&options, &same));
+	same.tls_ca_file = strdup(path);
+	ck_assert(upstream_options_equal(&options, &same));
+	same.trust_anchor = strdup(path);
+	ck_assert(!upstream_options_equal(&options, &same));
+	upstream_options_clear(&options);
+	upstream_options_clear(&same);
+	unlink(path);
 }
 END_TEST
 
@@ -159,6 +191,7 @@ int main(void)
 	Suite *suite = suite_create("upstream_options");
 	TCase *tcase = tcase_create("all");
 	tcase_add_test(tcase, test_servers);
+	tcase_add_test(tcase, test_way);
 	tcase_add_loop_test(tcase, test_equal, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_loop_test(tcase, test_self, 0, sizeof(selves) / sizeof(selves[0]));
 	suite_add_tcase(suite, tcase);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Tests of dot.h: who is talked to, and what becomes of questions.
+ */
+#include "secondary/dot.h"
+#include "tls_server.h"
+
+static tls_identity_t authority, stranger, good;
+static char authority_path[] = "/tmp/secondary-test.XXXXXX";
+static dot_trust_t *trust;
+static uv_loop_t loop;
+
+/*! How questions ended. */
+static struct {
+	unsigned count;
+	int ret[64];
+	unsigned order[64];
+	char why[128];
+	unsigned troubles;
+} ended;
+
+static void setup(void)
+{
+	authority = tls_identity_make("authority", -1, 9, NULL);
+	stranger = tls_identity_make("stranger", -1, 9, NULL);
+	good = tls_identity_make(TLS_NAME, -1, 9, &authority);
+	strcpy(authority_path, "/tmp/secondary-test.XXXXXX");
+	tls_identity_write(&authority, authority_path);
+	ck_assert_int_eq(dot_trust_new(authority_path, &trust), KNOT_EOK);
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	memset(&ended, 0, sizeof(ended));
+}
+
+static void teardown(void)
+{
+	uv_run(&loop, UV_RUN_DEFAULT);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	dot_trust_free(trust);
+	unlink(authority_path);
+	tls_identity_free(&good);
+	tls_identity_free(&stranger);
+	tls_identity_free(&authority);
+}
+
+static void on_done(void *ctx, int ret, const uint8_t *wire, size_t size)
+{
+	ck_assert((ret == KNOT_EOK) == (wire != NULL) && (wire != NULL) == (size > 0));
+	ended.order[ended.count] = (uintptr_t)ctx;
+	ended.ret[ended.count++] = ret;
+}
+
+static void on_trouble(void *ctx, const struct sockaddr_storage *remote, const char *why)
+{
+	(void)remote;
+	ck_assert_ptr_eq(ctx, &ended);
+	snprintf(ended.why, sizeof(ended.why), "%s", why);
+	ended.troubles++;
+}
+
+static dot_client_t *client_of(const struct sockaddr_storage *remote)
+{
+	const dot_params_t params = {
+		.remote = remote, .name = TLS_NAME, .trust = trust, .trouble = on_trouble, .trouble_ctx = &ended,
+	};
+	dot_client_t *client = NULL;
+	ck_assert_int_eq(dot_client_new(&loop, &params, &client), KNOT_EOK);
+	return client;
+}
+
+static dot_question_t *ask(dot_client_t *client, uintptr_t number, unsigned timeout_ms)
+{
+	uint8_t wire[DOT_QUERY_MAX];
+	char name[KNOT_DNAME_TXT_MAXLEN + 1];
+	/* Of many lengths, up to the longest there is: padding has to fit them all. */
+	size_t len = sprintf(name, "q%u.", (unsigned)number);
+	for (uintptr_t i = 0; i < number % 4; i++) {
+		len += sprintf(name + len, "%060d.", 0);
+	}
+	dot_question_t *question = NULL;
+	uv_update_time(&loop);
+	ck_assert_int_eq(dot_ask(client, wire, tls_query(name, wire), timeout_ms, on_done, (void *)number, &question), KNOT_EOK);
+	return question;
+}
+
+static void await(unsigned count)
+{
+	while (ended.count < count) {
+		ck_assert(uv_run(&loop, UV_RUN_ONCE) != 0 || ended.count == count);
+	}
+}
+
+/*! A certificate, and what comes of it. */
+static const struct {
+	const char *name;
+	int first, last;
+	bool stranger;
+	const char *why;          /*!< NULL: it is good. */
+} cases[] = {
+	{ TLS_NAME, -1, 9, false, NULL },
+	{ "DNS.Example.NET", -1, 9, false, NULL },
+	{ "*.example.net", -1, 9, false, NULL },
+	{ "other.example.net", -1, 9, false, "certificate is for another name" },
+	{ "example.net", -1, 9, false, "certificate is for another name" },
+	{ TLS_NAME, -9, -1, false, "certificate has expired" },
+	{ TLS_NAME, 1, 9, false, "certificate is not valid yet" },
+	{ TLS_NAME, -1, 9, true, "certificate is not of a trusted authority" },
+};
+
+START_TEST(test_certificates)
+{
+	tls_identity_t identity = tls_identity_make(cases[_i].name, cases[_i].first, cases[_i].last,
+	                                            cases[_i].stranger ? &stranger : &authority);
+	tls_server_t server;
+	tls_server_start(&server, &identity, TLS_ANSWER);
+	dot_client_t *client = client_of(&server.addr);
+	for (unsigned i = 0; i < 2; i++) {
+		(void)ask(client, i, 60000);
+		await(i + 1);
+		ck_assert_int_eq(ended.ret[i], cases[_i].why == NULL ? KNOT_EOK : KNOT_ECONN);
+	}
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	tls_identity_free(&identity);
+	ck_assert_str_eq(ended.why, cases[_i].why != NULL ? cases[_i].why : "");
+	ck_assert_msg(ended.troubles == (cases[_i].why != NULL), "told %u times", ended.troubles);
+	ck_assert_uint_eq(server.questions, cases[_i].why == NULL ? 2 : 0);
+}
+END_TEST
+
+START_TEST(test_any_order)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_REVERSE);
+	dot_client_t *client = client_of(&server.addr);
+	for (unsigned i = 0; i < 12; i++) {
+		(void)ask(client, i, 60000);
+	}
+	await(12);
+	for (unsigned i = 0; i < 12; i++) {
+		ck_assert_int_eq(ended.ret[i], KNOT_EOK);
+		ck_assert_uint_eq(ended.order[i], i / 3 * 3 + 2 - i % 3);
+	}
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	ck_assert_uint_eq(server.connections, 1);
+	ck_assert_uint_eq(server.questions, 12);
+	ck_assert_uint_eq(server.odd, 0);
+}
+END_TEST
+
+/*! The server closes after each answer: what was under way is asked again, once; a new question opens a connection. */
+START_TEST(test_closes)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_ONCE);
+	dot_client_t *client = client_of(&server.addr);
+	for (unsigned i = 0; i < 5; i++) {
+		(void)ask(client, i, 60000);
+		await(i + 1);
+		ck_assert_int_eq(ended.ret[i], KNOT_EOK);
+	}
+	(void)ask(client, 5, 60000);
+	(void)ask(client, 6, 60000);
+	await(7);
+	ck_assert_int_eq(ended.ret[5], KNOT_EOK);
+	ck_assert_int_eq(ended.ret[6], KNOT_EOK);
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	ck_assert_uint_ge(server.connections, 7);
+}
+END_TEST
+
+/*! A connection without any answer is given up with all that is on it. */
+START_TEST(test_silent)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_SILENT);
+	dot_client_t *client = client_of(&server.addr);
+	(void)ask(client, 0, 300);
+	(void)ask(client, 1, 60000);
+	await(2);
+	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
+	ck_assert_int_eq(ended.ret[1], KNOT_ECONN);
+	(void)ask(client, 2, 300);
+	await(3);
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	ck_assert_uint_eq(server.connections, 2);
+}
+END_TEST
+
+START_TEST(test_garbage)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_GARBAGE);
+	dot_client_t *client = client_of(&server.addr);
+	(void)ask(client, 0, 60000);
+	await(1);
+	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+}
+END_TEST
+
+START_TEST(test_nobody)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_ANSWER);
+	tls_server_stop(&server);
+	dot_client_t *client = client_of(&server.addr);
+	(void)ask(client, 0, 60000);
+	await(1);
+	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
+	ck_assert_uint_eq(ended.troubles, 0);
+	dot_client_free(client);
+}
+END_TEST
+
+/*! Cancelled before it is sent, under way, and with the client. */
+START_TEST(test_cancel)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_REVERSE);
+	dot_client_t *client = client_of(&server.addr);
+	dot_question_t *one = ask(client, 0, 60000);
+	dot_cancel(one);
+	dot_cancel(NULL);
+	dot_question_t *two = ask(client, 1, 60000);
+	(void)ask(client, 2, 60000);
+	while (__atomic_load_n(&server.questions, __ATOMIC_RELAXED) < 2) {
+		uv_run(&loop, UV_RUN_ONCE);
+	}
+	dot_cancel(two);
+	(void)ask(client, 3, 60000); /* All three are answered. */
+	await(2);
+	ck_assert(ended.order[0] == 3 && ended.order[1] == 2);
+	(void)ask(client, 4, 60000);
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	ck_assert_uint_eq(ended.count, 2);
+	dot_client_free(NULL);
+}
+END_TEST
+
+START_TEST(test_trust)
+{
+	dot_trust_t *other = NULL;
+	ck_assert_int_eq(dot_trust_new("/nonexistent", &other), KNOT_ENOENT);
+	ck_assert_int_eq(dot_trust_new("/dev/null", &other), KNOT_ENOENT);
+	ck_assert_ptr_null(other);
+	ck_assert_int_eq(dot_trust_new(NULL, &other), KNOT_EOK);
+	dot_trust_free(other);
+	dot_trust_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("dot");
+	TCase *tcase = tcase_create("all");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, test_certificates, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tcase, test_any_order);
+	tcase_add_test(tcase, test_closes);
+	tcase_add_test(tcase, test_silent);
+	tcase_add_test(tcase, test_garbage);
+	tcase_add_test(tcase, test_nobody);
+	tcase_add_test(tcase, test_cancel);
+	tcase_add_test(tcase, test_trust);
+	suite_add_tcase(suite, tcase);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

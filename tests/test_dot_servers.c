@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*!
+ * \file
+ *
+ * \brief Tests of dot_servers.h: which server of a list is asked.
+ */
+#include "secondary/dot_servers.h"
+#include "tls_server.h"
+
+#define SERVERS_MAX 3
+
+static tls_identity_t authority, good, wrong;
+static char authority_path[] = "/tmp/secondary-test.XXXXXX";
+static uv_loop_t loop;
+
+static struct {
+	unsigned count;
+	int ret;
+	uint8_t rcode;
+} ended;
+
+static void setup(void)
+{
+	authority = tls_identity_make("authority", -1, 9, NULL);
+	good = tls_identity_make(TLS_NAME, -1, 9, &authority);
+	wrong = tls_identity_make("wrong.example", -1, 9, &authority);
+	strcpy(authority_path, "/tmp/secondary-test.XXXXXX");
+	tls_identity_write(&authority, authority_path);
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	memset(&ended, 0, sizeof(ended));
+}
+
+static void teardown(void)
+{
+	uv_run(&loop, UV_RUN_DEFAULT);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	unlink(authority_path);
+	tls_identity_free(&good);
+	tls_identity_free(&wrong);
+	tls_identity_free(&authority);
+}
+
+static void on_done(void *ctx, int ret, const uint8_t *wire, size_t size)
+{
+	(void)ctx;
+	ended.count++;
+	ended.ret = ret;
+	ended.rcode = wire != NULL && size >= KNOT_WIRE_HEADER_SIZE ? knot_wire_get_rcode(wire) : 0;
+}
+
+static void ask(dot_servers_t *servers)
+{
+	uint8_t wire[DOT_QUERY_MAX];
+	dot_servers_question_t *question;
+	const unsigned before = ended.count;
+	uv_update_time(&loop);
+	ck_assert_int_eq(dot_servers_ask(servers, wire, tls_query("www.example.", wire), on_done, NULL, &question), KNOT_EOK);
+	while (ended.count == before) {
+		uv_run(&loop, UV_RUN_ONCE);
+	}
+}
+
+/*! What servers are like: answers, fails with servfail, is dead, is wrong, silent. How many questions each gets of three. */
+static const struct {
+	const char *what;
+	const char *servers;
+	int ret;
+	uint8_t rcode;
+	unsigned questions[SERVERS_MAX];
+} cases[] = {
+	{ "the first one alone", "aaa", KNOT_EOK, 0, { 3, 0, 0 } },
+	{ "a dead one is left alone", "daa", KNOT_EOK, 0, { 0, 3, 0 } },
+	{ "and one that is somebody else", "wda", KNOT_EOK, 0, { 0, 0, 3 } },
+	{ "SERVFAIL is asked of the next, too", "fa", KNOT_EOK, 0, { 3, 3 } },
+	{ "and is what counts if none is better", "ff", KNOT_EOK, KNOT_RCODE_SERVFAIL, { 3, 3 } },
+	{ "a silent one costs its time once", "sa", KNOT_EOK, 0, { 1, 3 } },
+	{ "all are tried when none is well", "dwd", KNOT_ECONN, 0, { 0, 0, 0 } },
+};
+
+START_TEST(test_choice)
+{
+	tls_server_t server[SERVERS_MAX];
+	struct sockaddr_storage addr[SERVERS_MAX];
+	const unsigned count = strlen(cases[_i].servers);
+	for (unsigned i = 0; i < count; i++) {
+		const char kind = cases[_i].servers[i];
+		tls_server_start(&server[i], kind == 'w' ? &wrong : &good, kind == 'f' ? TLS_SERVFAIL : kind == 's' ? TLS_SILENT : TLS_ANSWER);
+		addr[i] = server[i].addr;
+		if (kind == 'd') {
+			tls_server_stop(&server[i]);
+		}
+	}
+	const dot_servers_params_t params = { .servers = addr, .count = count, .name = TLS_NAME, .ca_file = authority_path };
+	dot_servers_t *servers;
+	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_EOK);
+	for (unsigned i = 0; i < 3; i++) {
+		ask(servers);
+		ck_assert_int_eq(ended.ret, cases[_i].ret);
+		ck_assert_uint_eq(ended.rcode, cases[_i].rcode);
+	}
+	dot_servers_free(servers);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	for (unsigned i = 0; i < count; i++) {
+		if (cases[_i].servers[i] != 'd') {
+			tls_server_stop(&server[i]);
+		}
+		ck_assert_msg(server[i].questions == cases[_i].questions[i], "%s: server %u got %u", cases[_i].what, i, server[i].questions);
+	}
+}
+END_TEST
+
+START_TEST(test_cancel)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_SILENT);
+	const dot_servers_params_t params = { .servers = &server.addr, .count = 1, .name = TLS_NAME, .ca_file = authority_path };
+	dot_servers_t *servers;
+	dot_servers_question_t *question;
+	uint8_t wire[DOT_QUERY_MAX];
+	const size_t len = tls_query("www.example.", wire);
+	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_EOK);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(dot_servers_ask(servers, wire, len, on_done, NULL, &question), KNOT_EOK);
+		if (i == 1) {
+			dot_servers_cancel(question);
+		}
+	}
+	dot_servers_cancel(NULL);
+	dot_servers_free(servers);
+	dot_servers_free(NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server);
+	ck_assert_uint_eq(ended.count, 0);
+}
+END_TEST
+
+START_TEST(test_no_authorities)
+{
+	const struct sockaddr_storage addr = { .ss_family = AF_INET };
+	const dot_servers_params_t params = { .servers = &addr, .count = 1, .name = TLS_NAME, .ca_file = "/dev/null" };
+	dot_servers_t *servers;
+	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_ENOENT);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("dot_servers");
+	TCase *tcase = tcase_create("all");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, test_choice, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tcase, test_cancel);
+	tcase_add_test(tcase, test_no_authorities);
+	suite_add_tcase(suite, tcase);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
