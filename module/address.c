@@ -104,3 +104,19 @@ bool address_equal(const struct sockaddr_storage *a, const struct sockaddr_stora
 
 	return is_internet(a) && a->ss_family == b->ss_family && port_of(a) == port_of(b) && address_same_host(a, b);
 }
+
+address_t address_short(const struct sockaddr_storage *addr)
+{
+	address_t made = { .family = addr->ss_family };
+	if (addr->ss_family == AF_INET || addr->ss_family == AF_INET6) {
+		memcpy(&made, addr, address_len(addr));
+	}
+	return made;
+}
+
+struct sockaddr_storage address_whole(const address_t *addr)
+{
+	struct sockaddr_storage made = { .ss_family = addr->family };
+	memcpy(&made, addr, sizeof(*addr));
+	return made;
+}

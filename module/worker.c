@@ -6,7 +6,7 @@
  *
  *     other threads --letters--> agent (one a zone) --> refresh machine --> errand --> primary
  *                                      |                      |
- *                                      +-- timer          published --> notices --> targets
+ *                                      +-- alarm          published --> notices --> targets
  */
 #include "secondary/worker.h"
 
@@ -22,6 +22,8 @@
 #include <uv.h>
 
 #include "mailbox.h"
+#include "secondary/address.h"
+#include "secondary/agenda.h"
 #include "secondary/directory.h"
 #include "secondary/errand.h"
 #include "secondary/notify_out.h"
@@ -67,14 +69,14 @@ struct agent {
 	unsigned pending;        /*!< Atomic. */
 	stanza_t *stanza;        /*!< PENDING_SET, held. Atomic. */
 	unsigned notified;       /*!< NOTIFY since the worker last looked; the first one filled the next three. Atomic. */
-	struct sockaddr_storage from;
-	bool has_serial;
+	address_t from;
 	uint32_t serial;
+	bool has_serial;
 
+	bool open;               /*!< In the list. */
 	zone_t *zone;            /*!< Held while \a open. */
-	bool open;               /*!< In the list, the timer initialised. */
 	LIST_ENTRY(agent) entry;
-	uv_timer_t timer;
+	alarm_t alarm;           /*!< When the machine wants to be called. */
 	refresh_t *refresh;
 	errand_t errand;
 	versions_t versions;
@@ -97,6 +99,8 @@ static struct {
 	/* The rest is the thread's. */
 	uv_loop_t loop;
 	uv_async_t wake;
+	uv_timer_t timer;        /*!< For the first of the agenda. */
+	agenda_t agenda;
 	LIST_HEAD(, agent) agents;
 	errands_t errands;
 	notify_out_t notify;
@@ -167,23 +171,51 @@ static uint32_t op_random(void *ctx, uint32_t below)
 	return (uint64_t)value * below >> 32;
 }
 
+static void on_timer(uv_timer_t *timer);
+
+static void timer_renew(uint64_t now)
+{
+	const alarm_t *first = worker.agenda.first;
+	if (first == NULL) {
+		uv_timer_stop(&worker.timer);
+	} else {
+		uv_timer_start(&worker.timer, on_timer, first->due > now ? first->due - now : 0, 0);
+	}
+}
+
 static void on_timer(uv_timer_t *timer)
 {
-	agent_t *agent = timer->data;
-	refresh_timer(agent->refresh);
+	(void)timer;
+	const uint64_t now = errands_now(&worker.errands);
+	alarm_t *alarm;
+	while ((alarm = worker.agenda.first) != NULL && alarm->due <= now) {
+		agenda_clear(&worker.agenda, alarm);
+		refresh_timer(caa_container_of(alarm, agent_t, alarm)->refresh);
+	}
+	timer_renew(now);
 	errands_start(&worker.errands);
+}
+
+/*! The agenda changes, and with it perhaps when the timer is due. */
+static void alarm_change(agent_t *agent, uint64_t at_ms)
+{
+	const alarm_t *first = worker.agenda.first;
+	const uint64_t due = first != NULL ? first->due : REFRESH_NEVER;
+	if (at_ms == REFRESH_NEVER) {
+		agenda_clear(&worker.agenda, &agent->alarm);
+	} else {
+		agenda_set(&worker.agenda, &agent->alarm, at_ms);
+	}
+	first = worker.agenda.first;
+	if (due != (first != NULL ? first->due : REFRESH_NEVER)) {
+		timer_renew(errands_now(&worker.errands));
+	}
 }
 
 static void op_arm(void *ctx, refresh_t *refresh, uint64_t at_ms)
 {
 	(void)refresh;
-	agent_t *agent = ctx;
-	if (at_ms == REFRESH_NEVER) {
-		uv_timer_stop(&agent->timer);
-		return;
-	}
-	uint64_t now = errands_now(&worker.errands);
-	uv_timer_start(&agent->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
+	alarm_change(ctx, at_ms);
 }
 
 static void op_probe(void *ctx, refresh_t *refresh, const primary_t *primary, bool urgent)
@@ -275,8 +307,6 @@ static void agent_open(agent_t *agent)
 	}
 	agent->open = true;
 	zone_hold(agent->zone);
-	uv_timer_init(&worker.loop, &agent->timer);
-	agent->timer.data = agent;
 	LIST_INSERT_HEAD(&worker.agents, agent, entry);
 	if (directory_add(agent->zone) != KNOT_EOK) {
 		report(agent->zone, LOG_WARNING, "aliases of other zones into this one are not followed (%s)",
@@ -284,12 +314,7 @@ static void agent_open(agent_t *agent)
 	}
 }
 
-static void on_agent_closed(uv_handle_t *handle)
-{
-	agent_t *agent = handle->data;
-	zone_release(agent->zone);
-}
-
+/*! The zone, and with it the agent, may be gone when this returns. */
 static void agent_close(agent_t *agent)
 {
 	if (!agent->open) {
@@ -305,7 +330,8 @@ static void agent_close(agent_t *agent)
 	agent->open = false;
 	directory_remove(agent->zone);
 	LIST_REMOVE(agent, entry);
-	uv_close((uv_handle_t *)&agent->timer, on_agent_closed);
+	alarm_change(agent, REFRESH_NEVER);
+	zone_release(agent->zone);
 }
 
 /*! What was kept of a zone that has no version serves, before anybody is asked. */
@@ -348,7 +374,7 @@ static void agent_set(agent_t *agent, stanza_t *stanza)
 
 static void agent_notified(agent_t *agent)
 {
-	struct sockaddr_storage from = agent->from;
+	struct sockaddr_storage from = address_whole(&agent->from);
 	bool has_serial = agent->has_serial;
 	uint32_t serial = agent->serial;
 	unsigned times = __atomic_exchange_n(&agent->notified, 0, __ATOMIC_ACQ_REL);
@@ -406,6 +432,7 @@ static void stop(void)
 	errands_stop(&worker.errands);
 	notify_out_stop(&worker.notify);
 	saver_stop(&worker.saver);
+	uv_close((uv_handle_t *)&worker.timer, NULL);
 	uv_close((uv_handle_t *)&worker.wake, NULL);
 }
 
@@ -483,6 +510,7 @@ static int loop_init(void)
 		loop_close();
 		return KNOT_ERROR;
 	}
+	uv_timer_init(&worker.loop, &worker.timer);
 	return KNOT_EOK;
 }
 
@@ -499,6 +527,7 @@ static int worker_begin(const worker_options_t *options)
 	};
 	mailbox_init(&worker.mail);
 	LIST_INIT(&worker.agents);
+	worker.agenda = (agenda_t){ 0 };
 	worker.stopping = false;
 	worker.checked = options->checked;
 	int ret = loop_init();
@@ -605,7 +634,7 @@ void worker_notify(zone_t *zone, const struct sockaddr_storage *from, bool has_s
 	if (agent == NULL || __atomic_fetch_add(&agent->notified, 1, __ATOMIC_ACQ_REL) > 0) {
 		return;
 	}
-	agent->from = *from;
+	agent->from = address_short(from);
 	agent->has_serial = has_serial;
 	agent->serial = serial;
 	agent_tell(agent, PENDING_NOTIFY);

@@ -107,6 +107,10 @@ START_TEST(test_pairs)
 	ck_assert_int_eq(address_same_host(&b, &a), pairs[_i].same_host);
 	ck_assert_int_eq(address_equal(&a, &b), pairs[_i].equal);
 	ck_assert_int_eq(address_equal(&b, &a), pairs[_i].equal);
+
+	address_t kept = address_short(&a);
+	struct sockaddr_storage again = address_whole(&kept);
+	ck_assert_mem_eq(&again, &a, sizeof(a));
 }
 END_TEST
 

@@ -11,6 +11,13 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+/*! An internet address in a quarter of the room, for what each zone keeps. */
+typedef union {
+	sa_family_t family;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+} address_t;
+
 /*! Octets of the longest text: an IPv6 address with scope, "@" and port. */
 #define ADDRESS_TEXT_MAX 80
 
@@ -37,3 +44,9 @@ static inline socklen_t address_len(const struct sockaddr_storage *addr)
 {
 	return addr->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
+
+/*! \brief \a addr without the room that it has for others; of another family, only that is kept. */
+address_t address_short(const struct sockaddr_storage *addr);
+
+/*! \brief The same as it was. */
+struct sockaddr_storage address_whole(const address_t *addr);
