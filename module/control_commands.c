@@ -24,9 +24,11 @@
 /*! How often a client that waits is looked after: has it gone, does the server stop? */
 #define WAIT_LOOK_MS 250
 
-/* Letters of the filters of zone-purge: of what knotd keeps of a zone we keep the version alone. */
-#define PURGE_FILTERS "efjtkc"
-#define PURGE_EXPIRE  'e'
+/* Letters of the filters of zone-purge: expire, zonefile, journal; and timers, kaspdb, catalog, of which we keep nothing. */
+#define PURGE_FILTERS  "efjtkc"
+#define PURGE_EXPIRE   'e'
+#define PURGE_ZONEFILE 'f'
+#define PURGE_JOURNAL  'j'
 
 /*! \name Zones */
 
@@ -180,34 +182,47 @@ static int apply_stats(session_t *session, const control_request_t *request, zon
 	return control_zone_stats(request, zone);
 }
 
-/*! Gives an order to the worker: \a command, or to tell others where that is NULL. */
-static int give_order(session_t *session, const control_request_t *request, zone_t *zone, const refresh_command_t *command)
+/*! What the worker is to do. */
+typedef int (*carry_out_f)(zone_t *zone, unsigned what, worker_wait_t *wait);
+
+static int give_order(session_t *session, const control_request_t *request, zone_t *zone, carry_out_f carry_out, unsigned what)
 {
 	report(zone, LOG_INFO, "control, received command '%s'", request->command);
 	worker_wait_t *wait = NULL;
 	if (session->waits && (wait = order_add(session, zone)) == NULL) {
 		return control_send_error(request, request->zone, knot_strerror(KNOT_ENOMEM));
 	}
-	int ret = command != NULL ? worker_command(zone, *command, wait) : worker_notify_out(zone, wait);
+	int ret = carry_out(zone, what, wait);
 	if (ret != KNOT_EOK && wait != NULL) {
 		order_take_back(session);
 	}
 	return ret;
 }
 
+static int command(zone_t *zone, unsigned what, worker_wait_t *wait)
+{
+	return worker_command(zone, what, wait);
+}
+
+static int notify(zone_t *zone, unsigned unused, worker_wait_t *wait)
+{
+	(void)unused;
+	return worker_notify_out(zone, wait);
+}
+
 static int apply_refresh(session_t *session, const control_request_t *request, zone_t *zone)
 {
-	return give_order(session, request, zone, &(refresh_command_t) { REFRESH_CHECK });
+	return give_order(session, request, zone, command, REFRESH_CHECK);
 }
 
 static int apply_retransfer(session_t *session, const control_request_t *request, zone_t *zone)
 {
-	return give_order(session, request, zone, &(refresh_command_t) { REFRESH_RETRANSFER });
+	return give_order(session, request, zone, command, REFRESH_RETRANSFER);
 }
 
 static int apply_notify(session_t *session, const control_request_t *request, zone_t *zone)
 {
-	return give_order(session, request, zone, NULL);
+	return give_order(session, request, zone, notify, 0);
 }
 
 /*! knotd's choice of what to purge: everything, or what the filters say. */
@@ -216,10 +231,10 @@ static int apply_purge(session_t *session, const control_request_t *request, zon
 	if (!control_has_flag(request, CONTROL_FLAG_FORCE)) {
 		return control_send_error(request, request->zone, "force option required");
 	}
-	if (!control_is_wanted(request, PURGE_EXPIRE)) {
-		return KNOT_EOK; /* Nothing is kept of what is to go. */
-	}
-	return give_order(session, request, zone, &(refresh_command_t) { REFRESH_PURGE });
+	const unsigned what = control_is_wanted(request, PURGE_EXPIRE) * WORKER_PURGE_VERSION |
+	                      control_is_wanted(request, PURGE_ZONEFILE) * WORKER_PURGE_FILE |
+	                      control_is_wanted(request, PURGE_JOURNAL) * WORKER_PURGE_DIFFERENCES;
+	return give_order(session, request, zone, worker_purge, what);
 }
 
 /*! A zone that goes while all are gone through is none of them any more. */
@@ -336,30 +351,30 @@ static const command_t *command_find(const char *name)
 /*! One unit: a command, and one zone or all. */
 static int answer_unit(session_t *session, const control_request_t *request)
 {
-	const command_t *command = command_find(request->command);
-	if (command == NULL) {
+	const command_t *known = command_find(request->command);
+	if (known == NULL) {
 		return control_send_error(request, request->zone, "not supported by mod-secondary");
 	}
-	if (request->filter != NULL && request->filter[strspn(request->filter, command->filters)] != '\0') {
+	if (request->filter != NULL && request->filter[strspn(request->filter, known->filters)] != '\0') {
 		return control_send_error(request, request->zone, "filter is not supported");
 	}
-	if (command->is_order && control_has_flag(request, CONTROL_FLAG_BLOCKING) && !wait_begin(session)) {
+	if (known->is_order && control_has_flag(request, CONTROL_FLAG_BLOCKING) && !wait_begin(session)) {
 		return control_send_error(request, request->zone, "too many clients in blocking mode");
 	}
-	if (command->apply == apply_stats && !control_stats_exist(request, true)) {
+	if (known->apply == apply_stats && !control_stats_exist(request, true)) {
 		return control_send_error(request, request->zone, knot_strerror(KNOT_ENOENT));
 	}
-	if (command->answer != NULL) {
-		return command->answer(request);
+	if (known->answer != NULL) {
+		return known->answer(request);
 	}
-	return (request->zone != NULL ? apply_one : apply_all)(session, request, command->apply);
+	return (request->zone != NULL ? apply_one : apply_all)(session, request, known->apply);
 }
 
 int control_answer(control_client_t *client)
 {
 	session_t session = { .client = client };
 	session.last = &session.first;
-	char command[32] = "";
+	char name[32] = "";
 	control_unit_t unit;
 	int ret = KNOT_EOK;
 	while (control_stream_next(&client->stream, &unit)) {
@@ -374,11 +389,11 @@ int control_answer(control_client_t *client)
 			.type = unit.item[KNOT_CTL_IDX_TYPE],
 		};
 		if (ret == KNOT_EOK && unit.type == KNOT_CTL_TYPE_DATA && !is_stopping(&session)) {
-			snprintf(command, sizeof(command), "%s", request.command != NULL ? request.command : "");
+			snprintf(name, sizeof(name), "%s", request.command != NULL ? request.command : "");
 			ret = answer_unit(&session, &request);
 		}
 	}
-	wait_end(&session, command);
+	wait_end(&session, name);
 	(void)control_stream_put(&client->stream, KNOT_CTL_TYPE_BLOCK, NULL);
 	return control_stream_flush(&client->stream);
 }

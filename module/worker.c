@@ -692,9 +692,6 @@ typedef struct {
 static void run_command(agent_t *agent, void *ctx)
 {
 	const order_t *order = ctx;
-	if (order->command == REFRESH_PURGE) {
-		saver_purge(&agent->saved);
-	}
 	refresh_command(agent->refresh, order->command);
 	if (order->wait != NULL) {
 		LIST_INSERT_HEAD(&agent->checks, order->wait, entry); /* A check is under way now: its end comes later. */
@@ -705,6 +702,34 @@ int worker_command(zone_t *zone, refresh_command_t command, worker_wait_t *wait)
 {
 	order_t order = { .command = command, .wait = wait };
 	return call(zone, run_command, &order);
+}
+
+typedef struct {
+	unsigned what;
+	worker_wait_t *wait;
+} purge_t;
+
+static void run_purge(agent_t *agent, void *ctx)
+{
+	const purge_t *purge = ctx;
+	if (purge->what & WORKER_PURGE_FILE) {
+		saver_purge(&agent->saved);
+	}
+	if (purge->what & WORKER_PURGE_DIFFERENCES) {
+		history_trim(&agent->zone->history, 0);
+	}
+	if (purge->what & WORKER_PURGE_VERSION) {
+		run_command(agent, &(order_t) { .command = REFRESH_PURGE, .wait = purge->wait });
+	} else if (purge->wait != NULL) {
+		LIST_INSERT_HEAD(&agent->checks, purge->wait, entry);
+		wait_done(purge->wait, ""); /* Nothing is under way for it. */
+	}
+}
+
+int worker_purge(zone_t *zone, unsigned what, worker_wait_t *wait)
+{
+	purge_t purge = { .what = what, .wait = wait };
+	return call(zone, run_purge, &purge);
 }
 
 static void run_notify(agent_t *agent, void *ctx)

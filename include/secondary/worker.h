@@ -93,6 +93,16 @@ typedef struct worker_wait {
  */
 int worker_command(zone_t *zone, refresh_command_t command, worker_wait_t *wait);
 
+/*! What zone-purge gives up. */
+enum {
+	WORKER_PURGE_VERSION     = 1 << 0, /*!< What serves, and the differences that lead there: REFRESH_PURGE. */
+	WORKER_PURGE_DIFFERENCES = 1 << 1, /*!< These alone: who asks for an increment gets the zone. */
+	WORKER_PURGE_FILE        = 1 << 2, /*!< What the store keeps: after a restart the zone comes by a transfer. */
+};
+
+/*! \brief Gives up \a what is kept of the zone. Otherwise as worker_command(). */
+int worker_purge(zone_t *zone, unsigned what, worker_wait_t *wait);
+
 /*!
  * \brief Sends NOTIFY to the zone's targets, soon; \a wait is done when each target has answered, or failed to for the first time.
  *

@@ -198,13 +198,23 @@ def test_purge(servers, scope):
         module.await_serial(zone, 1)
 
 
-def test_purge_filters(servers):
-    """Of what knotd keeps of a zone we keep the version alone: other choices leave all as it is."""
-    primary, module = pair(servers, "zone")
-    assert module.knotc_module("-f", "-b", "zone-purge", "+journal", "+timers", "+zonefile", "example.com").strip() == "OK"
-    assert primary.transfers("example.com") == 1
+def test_purge_filters(servers, tmp_path):
+    """Version, file and differences go one by one; of other things nothing is kept."""
+    store = tmp_path / "store"
+    primary, module = pair(servers, "zone", items={"store": store})
+    primary.change("example.com", "new 60 A 192.0.2.99")
+    module.await_serial("example.com", 2)
+    await_event(lambda: status(module)["example.com."].get("differences", "0").split(",")[0].split(" ")[0] == "1", "a difference")
+    await_event(lambda: len(list(store.glob("*example.com*"))) == 1, "a file")
+    assert module.knotc_module("-f", "-b", "zone-purge", "+timers", "+kaspdb", "+catalog", "example.com").strip() == "OK"
+    assert module.knotc_module("-f", "-b", "zone-purge", "+journal", "example.com").strip() == "OK"
+    assert status(module)["example.com."].get("differences", "0").startswith("0")
+    assert module.knotc_module("-f", "-b", "zone-purge", "+zonefile", "example.com").strip() == "OK"
+    await_event(lambda: not list(store.glob("*example.com*")), "the end of the file")
+    assert status(module)["example.com."]["serial"] == "2" and primary.transfers("example.com") <= 2
+    before = primary.transfers("example.com")
     assert module.knotc_module("-f", "-b", "zone-purge", "+expire", "example.com").strip() == "OK"
-    assert primary.transfers("example.com") == 2
+    assert primary.transfers("example.com") == before + 1
     assert "filter is not supported" in refused(module, "-f", "zone-purge", "+orphan", "example.com")
 
 
