@@ -324,6 +324,38 @@ def test_disk_fails(servers, on_tmpfs, case):
     target.socket.close()
 
 
+def test_disk_hangs(servers, tmp_path):
+    """A disk that does not come back holds up nobody: the zone serves, other zones are kept, and others are told after some patience."""
+    other, target = "example.org", Target()
+    primary, secondary = servers.pair({ZONE: hosts(2, 1), other: zone_text(other)}, items={**kept(tmp_path), "notify": "peer0"}, notify=[target])
+    listen([target], lambda: {(absolute(ZONE), 1), (absolute(other), 1)} <= set(target.heard))
+    # Who opens a pipe for writing waits for a reader.
+    os.mkfifo(f"{file_of(secondary)}.new")
+    target.heard.clear()
+    told_at = []
+
+    def hears(zone, serial):
+        """Has it heard of that? And when of the zone that cannot be written?"""
+        if (absolute(ZONE), 1) in target.heard and not told_at:
+            told_at.append(time.monotonic())
+        return (absolute(zone), serial) in target.heard
+
+    began = time.monotonic()
+    primary.set_zone(ZONE, hosts(3, 1))
+    secondary.knotc_module("zone-retransfer", ZONE)
+    await_event(lambda: query(secondary, f"h2.{ZONE}").answer, "the version")
+    for serial in (2, 3):
+        primary.change(other, f"more{serial} 60 TXT x")
+        listen([target], lambda: hears(other, serial))
+    listen([target], lambda: hears(ZONE, 1))
+    assert told_at[0] - began > 2.5
+    reader = os.open(f"{file_of(secondary)}.new", os.O_RDONLY | os.O_NONBLOCK)
+    secondary.await_log(r"error: .*store, directory '.*/store', not written \(Illegal seek\)")
+    os.close(reader)
+    secondary.stop()
+    target.socket.close()
+
+
 # Servers that are killed
 
 ROUNDS = 200 if os.environ.get("TEST_FULL") == "1" else 6
