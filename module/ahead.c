@@ -26,6 +26,7 @@ typedef struct follower {
 	bool dirty;               /*!< Lock. In the list of changed ones. */
 	bool gone;                /*!< Lock. */
 	struct follower *next_dirty;
+	unsigned count;           /*!< Of targets. Atomic. */
 
 	/* The thread's. */
 	targets_t targets;
@@ -150,6 +151,18 @@ bool ahead_unfollow(zone_t *zone, void **ret_before)
 	return follower != NULL;
 }
 
+bool ahead_targets(zone_t *zone, unsigned *ret_count)
+{
+	pthread_mutex_lock(&state.lock);
+	const follower_t *follower = follower_find(zone);
+	const bool follows = follower != NULL && follower->owner != NULL;
+	if (follows) {
+		*ret_count = __atomic_load_n(&follower->count, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&state.lock);
+	return follows;
+}
+
 bool ahead_published(zone_t *zone)
 {
 	pthread_mutex_lock(&state.lock);
@@ -240,6 +253,7 @@ static void set_targets(follower_t *follower, targets_t *targets, uint32_t id)
 	targets_clear(&follower->targets);
 	busy_remove(follower);
 	follower->targets = *targets;
+	__atomic_store_n(&follower->count, targets->count, __ATOMIC_RELAXED);
 	follower->targets_id = id;
 	busy_add(follower);
 }

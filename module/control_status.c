@@ -15,6 +15,7 @@
 #include "control_request.h"
 #include "duration.h"
 #include "secondary/address.h"
+#include "secondary/ahead.h"
 #include "secondary/instance.h"
 #include "secondary/outgoing.h"
 #include "secondary/worker.h"
@@ -213,6 +214,17 @@ static void put_transfers(line_t *line, const zone_t *zone, const errand_progres
 	}
 }
 
+/*! Where aliases lead out of our zones: what became of asking for it is in the statistics, for all zones. */
+static void put_upstream(line_t *line, zone_t *zone)
+{
+	unsigned targets;
+	if (ahead_targets(zone, &targets)) {
+		line_print(line, FILTER_EVENTS, "upstream", "%u targets", targets);
+	} else {
+		line_put(line, FILTER_EVENTS, "upstream", NONE);
+	}
+}
+
 /*! What knotd has and we have not. */
 static void put_absent(line_t *line)
 {
@@ -222,7 +234,7 @@ static void put_absent(line_t *line)
 	line_put(line, FILTER_CATALOG, "catalog", NONE);
 }
 
-static int send_view(const control_request_t *request, const zone_t *zone, const view_t *view)
+static int send_view(const control_request_t *request, zone_t *zone, const view_t *view)
 {
 	const refresh_status_t *status = &view->status;
 	const bool is_served = status->loaded && !status->expired;
@@ -244,6 +256,7 @@ static int send_view(const control_request_t *request, const zone_t *zone, const
 	line_put(&line, FILTER_EVENTS, "state", state_name(status));
 	put_times(&line, status);
 	put_version(&line, status);
+	put_upstream(&line, zone);
 	for (unsigned i = 0; i < status->primary_count; i++) {
 		put_primary(&line, &view->primary[i], &view->result[i]);
 	}

@@ -50,6 +50,9 @@ bool ahead_unfollow(zone_t *zone, void **ret_before);
 /*! \brief A version of \a zone was published. Returns whether the thread has to be woken. */
 bool ahead_published(zone_t *zone);
 
+/*! \brief How many targets of \a zone are resolved ahead; false: it follows no upstream. */
+bool ahead_targets(zone_t *zone, unsigned *ret_count);
+
 /*! \brief Some zone that follows the upstream \a id, held, for a line of log; or NULL. */
 zone_t *ahead_zone_of(uint32_t id);
 

@@ -48,7 +48,7 @@ def test_status(servers, scope):
     assert found["records"] == "6" and int(found["memory"]) > 0
     assert re.fullmatch(r"ok, serial 1, -\d+s", found[f"primary 127.0.0.1@{primary.port}"])
     assert re.fullmatch(r"-\d+s", found["last-success"]) and found["scope"] == scope and int(found["octets"]) > 100
-    assert "retry" not in found and "transaction" not in found
+    assert "retry" not in found and "transaction" not in found and "upstream" not in found
     module.await_log(rf"control socket {re.escape(str(module.control))}$")
     assert len(re.findall(r"control socket ", module.log_text())) == 1
 
@@ -82,6 +82,16 @@ def test_status_of_transfers(servers):
         found = await_event(lambda: status(module, "example.net")["example.net."].get(remote), "a transfer out")
         assert re.fullmatch(r"AXFR, serial 1, \d+ records, \d+ octets, \d+ octets/s", found)
     await_event(lambda: remote not in status(module, "example.net")["example.net."], "its end")
+
+
+def test_status_of_upstream(servers):
+    """How many targets are looked up ahead, and in the statistics that the resolver fails."""
+    records = "one CNAME a.elsewhere.test.\ntwo CNAME b.elsewhere.test.\nthree CNAME a.elsewhere.test.\n"
+    _, module = servers.pair({"example.com": zone_text("example.com", records), "example.net": zone_text("example.net")},
+                             items={"upstream": f"127.0.0.1@{Peer().port}"})
+    await_event(lambda: status(module, "example.com")["example.com."].get("upstream") == "2 targets", "targets")
+    assert status(module, "example.net")["example.net."]["upstream"] == "0 targets"
+    await_event(lambda: re.search(r"upstream\[failures\] = [1-9]", module.knotc_module("stats")), "a failure")
 
 
 def test_status_never_loaded(servers, scope):
@@ -276,6 +286,26 @@ def test_blocking_clients_block_nobody(servers):
         for client in clients[1:] + [more]:
             client.communicate(timeout=30)
             assert client.returncode != 0
+
+
+def test_reload_while_clients_wait(servers, scope):
+    """The zones stay, and so does what is under way for them."""
+    silent = Peer()
+    with socket.create_server((silent.address, silent.port)) as listener:
+        module = servers.secondary(["example.com"], [silent], scope=scope, items={"transfer-idle-timeout": 300}).start()
+        client = waiting(module, "zone-refresh", "example.com")
+        await_event(lambda: "received command 'zone-refresh'" in module.log_text(), "the command")
+        module.reload()
+        assert status(module)["example.com."]["state"] == "never loaded" and client.poll() is None
+        # The primary breaks off each connection, now and from now on: the check fails, and that is the answer.
+        listener.settimeout(10 * SLOWNESS)
+        while client.poll() is None:
+            try:
+                listener.accept()[0].close()
+            except TimeoutError:
+                break
+            module.knotc_module("zone-status")
+        assert "error: [example.com.] (" in client.communicate(timeout=30)[0] and client.returncode != 0
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------
