@@ -781,6 +781,72 @@ START_TEST(test_log_held_back)
 }
 END_TEST
 
+/*! \brief A zone with a version that outlived the process, good for \a left seconds more; EXPIRE of its own is 1000. */
+static void world_restore(uint32_t left)
+{
+	memset(&world, 0, sizeof(world));
+	world.now = 12345;
+	world.armed = REFRESH_NEVER;
+	static char instance;
+	ck_assert_int_eq(zone_attach((const uint8_t *)"\7example", (struct instance *)&instance, &world.zone), 0);
+	world.refresh = refresh_new(zone_hold(world.zone), stanza('a'), &ops, &world);
+	ck_assert_ptr_nonnull(world.refresh);
+	refresh_restore(world.refresh, version(5, 100, 50, 1000), WALL - 300, left);
+	ck_assert(zone_detach(world.zone, (struct instance *)&instance));
+}
+
+START_TEST(test_restore)
+{
+	/* It serves before anybody is asked, others are told, and a check is due at once. */
+	world_restore(700);
+	ck_assert_str_eq(picture(), "idle 0|5|700");
+	ck_assert_uint_eq(world.published, 1);
+	ck_assert_int_eq(world.checked_at, 0); /* nothing was checked */
+	refresh_status_t status;
+	refresh_status(world.refresh, &status);
+	ck_assert_int_eq(status.last_success, WALL - 300);
+	ck_assert_str_eq(world.log, "6 store, zone restored, serial 5, expires in 700 seconds\n");
+
+	static const line_t lines[] = {
+		{ "wait 0", "probe 1|5|700" }, { "fail timeout", "probe 2|5|700" }, { "fail timeout", "idle 50|5|700" },
+		{ "wait 50", "probe 1|5|650" }, { "wait 600", "probe 1|5|50" }, { "wait 50", "probe 1|expired|-" },
+	};
+	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		act(lines[i].step);
+		ck_assert_str_eq(picture(), lines[i].after);
+	}
+	act("same 5");
+	act("same 5");
+	ck_assert_str_eq(picture(), "idle 100|5|1000");
+	ck_assert_int_eq(world.checked_at, WALL + world.now / 1000);
+	ck_assert_int_eq(world.expires_at, world.checked_at + 1000);
+	world_end();
+}
+END_TEST
+
+START_TEST(test_restore_bounds)
+{
+	/* A clock that was wrong makes no version good for longer than its own EXPIRE; new settings do not, either. */
+	world_restore(UINT32_MAX);
+	ck_assert_str_eq(picture(), "idle 0|5|1000");
+	world_end();
+	world_restore(700);
+	act("wait 0");
+	act("same 5");
+	ck_assert_str_eq(picture(), "probe 2|5|1000");
+	ck_assert_int_eq(world.checked_at, WALL + world.now / 1000);
+	act("newer 6");
+	act("got 6 60 30 600");
+	ck_assert_str_eq(picture(), "idle 60|6|600");
+	ck_assert_int_eq(world.expires_at, world.checked_at + 600);
+	world_end();
+	world_restore(20);
+	act("stanza C");
+	ck_assert_str_eq(picture(), "idle 0|5|20");
+	world_end();
+}
+END_TEST
+
 START_TEST(test_status)
 {
 	world_begin('a', false);
@@ -1019,6 +1085,8 @@ int main(void)
 	tcase_add_test(tcase, test_log_states);
 	tcase_add_test(tcase, test_log_behind);
 	tcase_add_test(tcase, test_log_held_back);
+	tcase_add_test(tcase, test_restore);
+	tcase_add_test(tcase, test_restore_bounds);
 	tcase_add_test(tcase, test_status);
 	tcase_add_test(tcase, test_judge);
 	tcase_add_test(tcase, test_published);
