@@ -10,29 +10,20 @@
 
 #include "secondary/directory.h"
 
-/*! The zones of one answer; each alias leads to one more at most. */
-typedef struct {
-	unsigned count;
-	struct {
-		const zone_t *zone;
-		const snapshot_t *snapshot;
-	} at[ANSWER_CHAIN_MAX + 1];
-} visited_t;
-
 /*! The version of the zone that this answer has seen, or now sees; NULL: it has none. */
-static const snapshot_t *borrow_once(visited_t *visited, const zone_t *zone)
+static const snapshot_t *borrow_once(chase_versions_t *versions, const zone_t *zone)
 {
-	for (unsigned i = 0; i < visited->count; i++) {
-		if (visited->at[i].zone == zone) {
-			return visited->at[i].snapshot;
+	for (unsigned i = 0; i < versions->count; i++) {
+		if (versions->at[i].zone == zone) {
+			return versions->at[i].snapshot;
 		}
 	}
 	const snapshot_t *snapshot = zone_borrow(zone);
-	if (snapshot == NULL || visited->count > ANSWER_CHAIN_MAX) {
+	if (snapshot == NULL || versions->count > ANSWER_CHAIN_MAX) {
 		return NULL;
 	}
-	visited->at[visited->count].zone = zone;
-	visited->at[visited->count++].snapshot = snapshot;
+	versions->at[versions->count].zone = zone;
+	versions->at[versions->count++].snapshot = snapshot;
 	return snapshot;
 }
 
@@ -64,26 +55,21 @@ static void rewind_message(const alias_chain_t *chain, message_t *msg)
 	msg->count[SECTION_ADDITIONAL] = 0;
 }
 
-chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *question, message_t *msg,
-              alias_chain_t *chain, chase_is_host_t is_host, void *ctx, answer_result_t *result)
+chase_t chase(chase_versions_t *versions, const question_t *question, message_t *msg, alias_chain_t *chain,
+              chase_is_host_t is_host, void *ctx, answer_result_t *result)
 {
 	assert(rcu_read_ongoing());
 
-	visited_t visited; /* set as far as it is counted */
-	visited.count = 1;
-	visited.at[0].zone = zone;
-	visited.at[0].snapshot = snapshot;
-
 	while (chase_is_due(result, chain)) {
 		const zone_t *next = find_next(chain, question->qtype, is_host, ctx);
-		if (next == NULL || (result->outcome == ANSWER_REFERRAL && next->name_len <= zone->name_len)) {
+		if (next == NULL || (result->outcome == ANSWER_REFERRAL && next->name_len <= versions->last->name_len)) {
 			return CHASE_OUTSIDE; /* the zone below a cut is not ours either */
 		}
-		const snapshot_t *further = borrow_once(&visited, next);
+		const snapshot_t *further = borrow_once(versions, next);
 		if (further == NULL) {
 			return CHASE_UNSERVED;
 		}
-		zone = next;
+		versions->last = next;
 		rewind_message(chain, msg);
 		*result = answer_continue(further, question, msg, chain);
 	}

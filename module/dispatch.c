@@ -211,12 +211,14 @@ static void follow_aliases(const instance_t *instance, const zone_t *zone, const
                            knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	foreign_note_t note = { .ede = KNOT_EDNS_EDE_NONE };
+	chase_versions_t versions;
+	chase_begin(&versions, zone, snapshot);
 	unsigned rounds = 0;
 	bool again;
 	bool went_home = false;
 	do {
 		again = false;
-		switch (chase(zone, snapshot, question, msg, chain, is_knotds, instance->mod, result)) {
+		switch (chase(&versions, question, msg, chain, is_knotds, instance->mod, result)) {
 		case CHASE_DONE:
 			if (rounds > 0 && result->outcome == ANSWER_LOOP) {
 				note = foreign_loop();

@@ -26,20 +26,39 @@ typedef enum {
 	CHASE_UNSERVED,           /*!< It is in a zone of ours that has no version now. */
 } chase_t;
 
+/*! The zones of one answer, each with the version that it sees; each alias leads to one more at most. */
+typedef struct {
+	const zone_t *last;       /*!< That was answered from last. */
+	unsigned count;
+	struct {
+		const zone_t *zone;
+		const snapshot_t *snapshot;
+	} at[ANSWER_CHAIN_MAX + 1]; /*!< Set as far as it is counted. */
+} chase_versions_t;
+
 /*! \brief Is the zone \a apex (in full, \a len octets, lower case) one that the host serves itself? */
 typedef bool (*chase_is_host_t)(const uint8_t *apex, size_t len, void *ctx);
 
+/*! \brief An answer was begun from \a snapshot of \a zone. */
+static inline void chase_begin(chase_versions_t *versions, const zone_t *zone, const snapshot_t *snapshot)
+{
+	versions->last = zone;
+	versions->count = 1;
+	versions->at[0].zone = zone;
+	versions->at[0].snapshot = snapshot;
+}
+
 /*!
- * \brief Goes on after answer().
+ * \brief Goes on after answer(), and again where an alias outside has led to one of our zones.
  *
- * \param zone      That was answered from, and \a snapshot its version.
+ * \param versions  Of chase_begin(), for the whole of the answer.
  * \param chain     As answer() left it.
  * \param is_host   Asked about names between a target and the apex of the zone found for it.
  * \param result    As answer() returned it; gets that of the whole. Response code and truncation are to be sent as they are.
- * RCU: \a snapshot and all zones are borrowed.
+ * RCU: all zones and versions are borrowed, from the first call to the last in one read section.
  */
-chase_t chase(const zone_t *zone, const snapshot_t *snapshot, const question_t *question, message_t *msg,
-              alias_chain_t *chain, chase_is_host_t is_host, void *ctx, answer_result_t *result);
+chase_t chase(chase_versions_t *versions, const question_t *question, message_t *msg, alias_chain_t *chain,
+              chase_is_host_t is_host, void *ctx, answer_result_t *result);
 
 /*! \brief Can an answer that ended so go on in another zone? */
 static inline bool chase_is_due(const answer_result_t *result, const alias_chain_t *chain)

@@ -363,6 +363,11 @@ class Targets:
         "answer tiny hits": ("CPU, small zone, hits", "≤ 0.92 × knotd, ≤ NSD"),
         "instructions a": ("instructions, A with EDNS", "≤ 4,200"),
         "instructions nxdomain": ("instructions, NXDOMAIN with EDNS", "≤ 4,500"),
+        "upstream 1": ("dead resolver, one worker: others' p99", "≤ 1.2 × that beside a live one, 0 lost"),
+        "upstream 4": ("dead resolver, four workers: others' p99", "≤ 1.2 × that beside a live one, 0 lost"),
+        "upstream hold": ("the same with a hold, once noticed", "≤ 1.2 × that beside a live one, 0 lost"),
+        "upstream instructions": ("alias with a cached target, instructions", "≤ 1.5 × a plain answer's"),
+        "upstream ahead": ("first queries for new targets 1 s after a publish", "complete"),
     }
 
     def __init__(self):

@@ -73,7 +73,7 @@ def verdict(value, target):
 
 class Bench:
     def __init__(self, servers, arguments):
-        self.servers, self.rounds = servers, arguments.rounds
+        self.servers, self.rounds, self.targets = servers, arguments.rounds, arguments.targets
         self.primary = servers.knotd({ZONE: zone_text(ZONE, records(self.rounds))}, name="primary")
         self.notified = servers.secondary([ZONE], [self.primary], workers=2, name="notified")
         self.primary.notify.append(self.notified)
@@ -110,6 +110,8 @@ class Bench:
             print(f"| {workers} | {hold} | {what} | {statistics.median(a for a, _ in pairs):.0f} | {statistics.median(b for _, b in pairs):.0f} | "
                   f"{ratio:.2f} | {min(ratios):.2f} – {max(ratios):.2f} | {lost} | ≤ 1.2, none lost | {'met' if ratio <= 1.2 and lost == 0 else 'not met'} |",
                   flush=True)
+            if what == "p99":
+                self.targets.tell("upstream hold" if hold else f"upstream {workers}", f"{ratio:.2f} ×, {lost} lost", ratio <= 1.2 and lost == 0)
 
     def warm(self, server):
         """A hold is for resolvers that have answered."""
@@ -130,12 +132,9 @@ class Bench:
         self.warm(server)
         windows, slowest, slow, lost = [], [], [], 0
         for n in range(self.rounds):
-            stopped = []
-
             def stop():
                 time.sleep(SECONDS / 2)
                 self.resolver.signal(signal.SIGSTOP)
-                stopped.append(True)
             run = steady(server, n, stop)
             self.resolver.signal(signal.SIGCONT)
             self.recover(server)
@@ -175,6 +174,8 @@ class Bench:
         for n, what in enumerate(("whole query in knotd", "the module's hook alone")):
             a, b = counts[plain][n], counts[alias][n]
             print(f"| {what} | {a:.0f} | {b:.0f} | {b / a:.2f} | " + (f"≤ 1.5 | {verdict(b / a, 1.5)} |" if n == 0 else "| |"))
+            if n == 0:
+                self.targets.tell("upstream instructions", f"{b / a:.2f} ×", b / a <= 1.5)
         print()
 
     # -- ahead of queries
@@ -196,6 +197,7 @@ class Bench:
                     complete += len(query(server, f"{name}v{serial}.{ZONE}", rdtype, rd=True).answer) == 2
         server.stop()
         print(f"### upstream: first queries (A, AAAA) for new explicit targets 1 s after a publish, beside {self.rounds * ALIASES:,} that the zone has\n")
+        self.targets.tell("upstream ahead", f"{complete} of {asked}", complete == asked)
         print(f"| complete | of | target | |\n|---|---|---|---|\n| {complete} | {asked} | all | {'met' if complete == asked else 'not met'} |\n")
 
 
