@@ -20,11 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "differential"), str(ROOT / "tests" / "system")]
 
+import servers as system  # noqa: E402
 from mirrors import NamedMirror, NsdMirror  # noqa: E402
 from servers import await_event, free_port, message, query, tool  # noqa: E402
 
 import generators  # noqa: E402
 from replay import Replay  # noqa: E402
+
+#: A server may take minutes to start with a zone of ten million records, and to stop.
+system.PATIENCE = 600
 
 #: Where reports and plots go.
 OUT = generators.DIRECTORY
@@ -398,13 +402,30 @@ class Targets:
 
 # Plots
 
-def plot(name, title, unit, series, labels=None):
-    """Bars as SVG, where matplotlib is installed: {server: [value, …]}, one value for each label."""
+def pyplot_or_none():
+    """matplotlib's, or None where python3-matplotlib is not installed."""
     try:
         import matplotlib
         matplotlib.use("svg")
         from matplotlib import pyplot
+        return pyplot
     except ImportError:
+        return None
+
+
+def save(pyplot, figure, axes, name, title):
+    axes.set_title(title)
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(OUT / f"{name}.svg", metadata={"Date": None})
+    pyplot.close(figure)
+    say(f"![{title}]({name}.svg)\n")
+
+
+def plot(name, title, unit, series, labels=None):
+    """Bars as SVG: {server: [value, …]}, one value for each label."""
+    pyplot = pyplot_or_none()
+    if pyplot is None:
         return
     labels = labels or [""]
     figure, axes = pyplot.subplots(figsize=(max(5, 1 + 1.6 * len(labels)), 3.2), layout="constrained")
@@ -413,10 +434,16 @@ def plot(name, title, unit, series, labels=None):
         axes.bar([n + place * width for n in range(len(values))], values, width, label=server)
     axes.set_xticks([n + 0.4 - width / 2 for n in range(len(labels))], labels)
     axes.set_ylabel(unit)
-    axes.set_title(title)
-    axes.legend(frameon=False, fontsize="small")
-    axes.spines[["top", "right"]].set_visible(False)
-    OUT.mkdir(parents=True, exist_ok=True)
-    figure.savefig(OUT / f"{name}.svg", metadata={"Date": None})
-    pyplot.close(figure)
-    say(f"![{title}]({name}.svg)\n")
+    save(pyplot, figure, axes, name, title)
+
+
+def plot_lines(name, title, unit, series):
+    """Curves as SVG, both scales logarithmic: {server: [(x, y), …]}."""
+    pyplot = pyplot_or_none()
+    if pyplot is None:
+        return
+    figure, axes = pyplot.subplots(figsize=(5, 3.2), layout="constrained")
+    for server, points in series.items():
+        axes.loglog(*zip(*points), marker="o", label=server)
+    axes.set_xlabel(unit)
+    save(pyplot, figure, axes, name, title)
