@@ -141,23 +141,22 @@ static void on_patience(uv_timer_t *timer)
 static void on_work(uv_work_t *work)
 {
 	saver_job_t *job = work->data;
-	const uint8_t *name = job->saved->zone->name;
 	switch (job->kind) {
 	case SAVER_APPEND:
-		job->ret = store_append(job->store, name, job->run.item, job->run.count, &job->times, &job->file);
+		job->ret = store_append(job->store, job->name, job->run.item, job->run.count, &job->times, &job->file);
 		if (job->ret != KNOT_ENOENT) {
 			break;
 		}
 		/* Somebody has taken the file away: then a new one. */
 		/* fallthrough */
 	case SAVER_WRITE:
-		job->ret = store_write(job->store, name, job->snapshot, &job->times, &job->file);
+		job->ret = store_write(job->store, job->name, job->snapshot, &job->times, &job->file);
 		break;
 	case SAVER_TOUCH:
-		job->ret = store_touch(job->store, name, &job->times, &job->file);
+		job->ret = store_touch(job->store, job->name, &job->times, &job->file);
 		break;
 	case SAVER_REMOVE:
-		job->ret = store_remove(job->store, name);
+		job->ret = store_remove(job->store, job->name);
 		job->file = (store_file_t) { 0 };
 		break;
 	}
@@ -238,6 +237,7 @@ static bool job_begin(saver_job_t *job, saver_zone_t *saved)
 	}
 	job->saved = saved;
 	job->store = saved->place->store;
+	job->name = saved->zone->name;
 	job->times = saved->times;
 	job->file = saved->file;
 	job->needs_image = saved->needs_image;

@@ -70,6 +70,7 @@ typedef struct {
 	store_times_t times;
 	store_file_t file;
 	const store_t *store;
+	const uint8_t *name;      /*!< Of the zone; that is held. */
 	bool needs_image;         /*!< As it was. */
 	int ret;
 } saver_job_t;
