@@ -225,6 +225,9 @@ suite_operator()
 	system_run operator "" tests/system/test_operator.py tests/system/test_control.py tests/system/test_statistics.py tests/system/test_prometheus.py tests/system/test_extended_errors.py
 }
 
+# What is kept over a restart, and what is refused before it serves; part of `system`, too.
+suite_keep() { system_run keep "" tests/system/test_keep.py tests/system/test_zonemd.py; }
+
 # asan_run NAME CHOICE [FILE…]: system_run with a module that is instrumented. knotd is not: the runtime has to come first.
 asan_run()
 {
