@@ -189,7 +189,7 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 		.entry = entry,
 		.answered = ret == KNOT_EOK,
 		.verifies = lookup->verifies,
-		.slow = took_ms >= LOOKUP_SLOW_MS && invalid == KNOT_EDNS_EDE_NONE,
+		.silent = ret != KNOT_EOK && (wire == NULL || took_ms >= LOOKUP_SLOW_MS) && invalid == KNOT_EDNS_EDE_NONE,
 		.took_ms = took_ms,
 	};
 	lookup_unlink(lookup);

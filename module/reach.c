@@ -31,10 +31,10 @@ reach_change_t reach_answered(reach_t *reach, const cache_entry_t *entry)
 	return back ? REACH_BACK : REACH_SAME;
 }
 
-reach_change_t reach_failed(reach_t *reach, const cache_entry_t *entry, bool slow, bool verifies, uint32_t now)
+reach_change_t reach_failed(reach_t *reach, const cache_entry_t *entry, bool silent, bool verifies, uint32_t now)
 {
 	name_set(&reach->failed, entry);
-	if (!slow) {
+	if (!silent) {
 		reach->silences = verifies ? 0 : reach->silences;
 		return REACH_SAME;
 	}

@@ -279,10 +279,10 @@ static void on_ended(lookup_via_t *via, const lookup_end_t *end)
 		hold_note_latency(&upstream->latency, end->took_ms);
 		reach_apply(upstream, reach_answered(&upstream->reach, end->entry));
 	} else {
-		if (end->slow) {
+		if (end->silent) {
 			hold_note_latency(&upstream->latency, HOLD_LATENCY_UNKNOWN);
 		}
-		reach_apply(upstream, reach_failed(&upstream->reach, end->entry, end->slow, end->verifies, cache_now()));
+		reach_apply(upstream, reach_failed(&upstream->reach, end->entry, end->silent, end->verifies, cache_now()));
 	}
 	hold_wake();
 	ahead_ask();

@@ -18,7 +18,7 @@
 
 /*! A look-up that takes longer has failed; who waits for it is the entry alone. */
 #define LOOKUP_TIMEOUT_MS     5000
-/*! A failure that took so long is the network's or the resolver's, not the name's. */
+/*! A failure that took so long, or came without a response, is the network's or the resolver's, not the name's. */
 #define LOOKUP_SLOW_MS        500
 /*! Look-ups at once while an upstream does not answer. */
 #define LOOKUP_PROBES_MAX     4
@@ -43,7 +43,7 @@ typedef struct {
 	const cache_entry_t *entry;
 	bool answered;
 	bool verifies;            /*!< It was begun with lookup_verify(). */
-	bool slow;                /*!< It failed, and took so long that perhaps nobody is there. */
+	bool silent;              /*!< It failed without a response, or so late that perhaps nobody is there. */
 	uint32_t took_ms;
 } lookup_end_t;
 

@@ -4,12 +4,12 @@
  *
  * \brief Does an upstream answer? Judged by what becomes of the questions put to it.
  *
- * A name whose own servers are dead is slow to fail, whoever is asked; so silence alone says little. After REACH_SILENCES_MAX slow
+ * A name whose own servers are dead is slow to fail, whoever is asked; so silence alone says little. After REACH_SILENCES_MAX silent
  * failures in a row without an answer between, what was answered last is asked for again (before any answer, the root's SOA). If
  * that is silent too, the upstream does not answer; any answer ends that.
  *
- *     answers --slow failures in a row--> to be verified --silent too--> lost --any answer--> answers
- *        ^---------------an answer, or a failure at once--------/
+ *     answers --silent failures in a row--> to be verified --silent too--> lost --any answer--> answers
+ *        ^-----------------an answer, or a failure at once--------/
  *
  * Pure: neither clock nor I/O. Thread: one.
  */
@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
 	bool lost;                /*!< It does not answer. */
-	unsigned silences;        /*!< Slow failures in a row. */
+	unsigned silences;        /*!< Silent failures in a row. */
 	uint32_t silent_since;    /*!< Second of the first of them. */
 	bool probed_answered;     /*!< The last probe was for what had an answer. */
 	reach_name_t answered;    /*!< What had an answer last; the root's SOA before the first. */
@@ -52,10 +52,10 @@ reach_change_t reach_answered(reach_t *reach, const cache_entry_t *entry);
 /*!
  * \brief It was not.
  *
- * \param slow      That took long: nobody may be there. A failure that comes at once, as SERVFAIL, shows that somebody is.
+ * \param silent    Nobody may be there. A failure that comes at once, as SERVFAIL, shows that somebody is.
  * \param verifies  It was asked for REACH_VERIFY.
  */
-reach_change_t reach_failed(reach_t *reach, const cache_entry_t *entry, bool slow, bool verifies, uint32_t now);
+reach_change_t reach_failed(reach_t *reach, const cache_entry_t *entry, bool silent, bool verifies, uint32_t now);
 
 /*! \brief What to ask a lost one now; in turns, as what was answered once may have no answer any more. Borrow. */
 const reach_name_t *reach_probe(reach_t *reach);

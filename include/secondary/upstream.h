@@ -7,7 +7,7 @@
  * One thread asks, for the whole process; hooks read its cache and leave questions in a queue. Nothing a hook calls here
  * waits, but for upstream_look_up() with a hold.
  *
- *     hook --look up--> cache <--writes-- resolver thread --asks--> libunbound (one context per list), this server
+ *     hook --look up--> cache <--writes-- resolver thread --asks--> a list of resolvers, this server
  *        \--question--> queue --------------^   ^-- published versions: their targets, ahead of any query
  *
  * An upstream is a list of whom to ask with the limits on what is kept: equal ones are one, and what is known through it is

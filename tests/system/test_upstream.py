@@ -393,7 +393,7 @@ def test_silence_costs_nothing(servers):
     await_ede(secondary, f"ext.{ZONE}", (22, 23))
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("stopped", marks=pytest.mark.plain)])
 def test_gone_and_back_under_load(servers, tmp_path, how):
     """Stale data stands in; when the resolver is back, that is seen within seconds. One line of log each, and no query lost."""
     resolver = servers.knotd({TARGET: zone_text(TARGET, "www 2 A 198.51.100.80\nalias 2 CNAME www\n")}, name="resolver").start()
@@ -419,6 +419,7 @@ def test_gone_and_back_under_load(servers, tmp_path, how):
     assert load["sent"] > 1000 and load["lost"] == 0 and load["codes"].startswith("NOERROR") and "," not in load["codes"]
 
 
+@pytest.mark.plain
 def test_dead_targets_are_no_dead_resolver(servers, scripted):
     """Names that a resolver cannot resolve cost nobody else anything."""
     def script(q, tcp):
@@ -439,6 +440,7 @@ def test_dead_targets_are_no_dead_resolver(servers, scripted):
     assert "does not answer" not in secondary.log_text()
 
 
+@pytest.mark.plain
 def test_no_stale_data_of_a_resolver_that_answers(servers, scripted):
     """What is beyond its TTL, and not in use, is asked for, not given."""
     resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 1 TXT x"))

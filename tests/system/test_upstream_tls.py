@@ -135,12 +135,19 @@ def test_failover(servers, authority, tmp_path):
 
 
 def test_restarted(servers, authority):
-    """A resolver that comes back is used again."""
+    """A resolver that comes back is used again, whether it was missed or not. A line of log when it was."""
     resolver = tls_resolver(servers, authority.certificate())
-    secondary = pair(servers, at(resolver), "".join(f"n{n} CNAME n{n}.{TARGET}.\n" for n in range(2)), **items(authority, **{"upstream-prefetch": "0"}))
+    secondary = pair(servers, at(resolver), "".join(f"n{n} CNAME n{n}.{TARGET}.\n" for n in range(9)), **items(authority, **{"upstream-prefetch": "0"}))
     assert settled(secondary, f"n0.{ZONE}").rcode() == dns.rcode.NXDOMAIN
     resolver.restart()
     assert settled(secondary, f"n1.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    resolver.stop()
+    for n in range(2, 6):
+        await_ede(secondary, f"n{n}.{ZONE}", (22, 23))
+    secondary.await_log(r"warning: .*upstream, .* does not answer")
+    resolver.start()
+    secondary.await_log(r"notice: .*upstream, .* answers again")
+    assert settled(secondary, f"n7.{ZONE}").rcode() == dns.rcode.NXDOMAIN
 
 
 def test_authorities_that_change(servers, authority):
@@ -272,6 +279,19 @@ def test_lies_within_tls(servers, authority, tls_scripted):
     secondary = pair(servers, at(tls_scripted(script)), **items(authority, **{"upstream-prefetch": "0"}))
     assert texts(settled(secondary, f"ext.{ZONE}").answer)[-1] == (f"www.{TARGET}.", "A", ["198.51.100.80"])
     await_ede(secondary, f"ext.{ZONE}", (22, 23), "TXT")
+
+
+def test_reasons_of_failures(servers, authority, tls_scripted):
+    """A code about DNSSEC is relayed."""
+    def script(tls, receive, send):
+        while question := receive():
+            reply = answer(question, rcode=dns.rcode.SERVFAIL)
+            reply.use_edns(0, options=[dns.edns.EDEOption(7, "late")])
+            send(reply)
+    resolver = tls_scripted(script)
+    secondary = pair(servers, at(resolver), **items(authority, **{"upstream-prefetch": "0"}))
+    await_ede(secondary, f"ext.{ZONE}", (7,))
+    assert len(resolver.queries) == 1
 
 
 @pytest.mark.parametrize("how", ["silent", "garbage", "half", "closes"])
