@@ -40,11 +40,21 @@ static errand_t *errand_of(turn_t *turn)
 	return turn != NULL ? caa_container_of(turn, errand_t, turn) : NULL;
 }
 
+/*! Gives up the version that a transfer has brought. */
+static void version_discard(errand_t *errand)
+{
+	snapshot_discard(errand->snapshot);
+	snapshot_unpin(errand->base);
+	history_run_clear(&errand->run);
+	errand->snapshot = NULL;
+	errand->base = NULL;
+}
+
 /*! Gives back what an errand holds, its turn excepted. */
 static void errand_clear(errand_t *errand)
 {
 	zonemd_free(errand->zonemd);
-	snapshot_unpin(errand->snapshot);
+	version_discard(errand);
 	transfer_in_free(errand->transfer);
 	free(errand->probe);
 	stanza_release(errand->stanza);
@@ -84,7 +94,7 @@ static void deliver_failure(refresh_t *refresh, errand_kind_t kind, const char *
 		refresh_probed(refresh, PRIMARY_FAILED, 0, EXPIRE_NONE, reason);
 		break;
 	case ERRAND_TRANSFER:
-		refresh_transferred(refresh, NULL, EXPIRE_NONE, reason);
+		refresh_transferred(refresh, NULL, NULL, EXPIRE_NONE, reason);
 		break;
 	}
 }
@@ -136,16 +146,18 @@ static int transfer_begin(errand_t *errand)
 	refresh_status_t status;
 	refresh_status(errand->refresh, &status);
 	builder_limits_t limits = { .max_octets = errand->stanza->zone_max_size, .size_hint = status.memory };
-	errand->transfer = transfer_in_new(zone->name, &limits);
+	const snapshot_t *base = errand->wants_whole ? NULL : refresh_base(errand->refresh);
+	errand->asks_increment = base != NULL;
+	errand->transfer = transfer_in_new(zone->name, &limits, base);
 	if (errand->transfer == NULL) {
 		return KNOT_ENOMEM;
 	}
 
-	uint8_t query[512];
+	uint8_t query[TRANSFER_QUERY_MAX];
 	exchange_params_t params = {
 		.tcp = true,
 		.query = query,
-		.query_len = transfer_in_query(zone->name, has_edns(errand), query),
+		.query_len = transfer_in_query(zone->name, base, has_edns(errand), query),
 		.timeout_ms = errand->stanza->transfer_timeout_ms,
 		.idle_timeout_ms = errand->stanza->transfer_idle_timeout_ms,
 	};
@@ -283,22 +295,26 @@ static void on_probe_done(void *ctx, int ret)
 
 /*! \name Transfers */
 
-static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t len)
+static const char *transfer_word(const errand_t *errand)
 {
-	errand_t *errand = ctx;
-	bool is_first = errand->status == TRANSFER_MORE && transfer_in_counts(errand->transfer).messages == 0;
-	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
-	errand->status = transfer_in_message(errand->transfer, msg, len);
-	if (is_first) {
-		note_edns(errand, msg);
+	return transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT ? "IXFR" : "AXFR";
+}
+
+/*! One line, as soon as it shows what comes. */
+static void report_started(errand_t *errand)
+{
+	transfer_kind_t kind = transfer_in_kind(errand->transfer);
+	if (errand->is_started || kind == TRANSFER_UNKNOWN || errand->status == TRANSFER_FAILED) {
+		return;
 	}
-	if (is_first && errand->status != TRANSFER_FAILED) {
-		char remote[ADDRESS_TEXT_MAX];
-		report(refresh_zone(errand->refresh), LOG_INFO, "AXFR, incoming, remote %s, started",
-		       address_text(&errand->primary->addr, remote));
-		errands_start(errand->errands); /* Others need not wait for the end of this transfer. */
+	errand->is_started = true;
+	const zone_t *zone = refresh_zone(errand->refresh);
+	char remote[ADDRESS_TEXT_MAX];
+	address_text(&errand->primary->addr, remote);
+	if (errand->asks_increment && kind == TRANSFER_FULL) {
+		report(zone, LOG_INFO, "IXFR, incoming, remote %s, receiving AXFR-style IXFR", remote);
 	}
-	return errand->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
+	report(zone, LOG_INFO, "%s, incoming, remote %s, started", transfer_word(errand), remote);
 }
 
 static void report_finished(const errand_t *errand)
@@ -306,46 +322,112 @@ static void report_finished(const errand_t *errand)
 	transfer_counts_t counts = transfer_in_counts(errand->transfer);
 	char remote[ADDRESS_TEXT_MAX];
 	report(refresh_zone(errand->refresh), LOG_INFO,
-	       "AXFR, incoming, remote %s, finished, %.2f seconds, %llu messages, %llu bytes",
+	       "%s, incoming, remote %s, finished, %.2f seconds, %llu messages, %llu bytes", transfer_word(errand),
 	       address_text(&errand->primary->addr, remote),
 	       (errands_now(errand->errands) - errand->turn.began) / 1000.0,
 	       (unsigned long long)counts.messages, (unsigned long long)counts.octets);
 }
 
-/*! Makes the version of a transfer that ended with \a ret; NULL: there is none, for a reason. */
-static snapshot_t *transfer_finish(errand_t *errand, int ret, char reason[static REASON_MAX])
+static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t len)
 {
-	snapshot_t *snapshot = NULL;
-	const char *error = "";
-	if (errand->status == TRANSFER_FAILED) {
-		error = transfer_in_error(errand->transfer);
-	} else if (ret == KNOT_EOK) {
-		ret = transfer_in_finish(errand->transfer, &snapshot);
-		error = ret != KNOT_EOK ? transfer_in_error(errand->transfer) : "";
+	errand_t *errand = ctx;
+	bool is_first = errand->status == TRANSFER_MORE && transfer_in_counts(errand->transfer).messages == 0;
+	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
+	errand->status = transfer_in_message(errand->transfer, msg, len);
+	report_started(errand);
+	if (is_first) {
+		note_edns(errand, msg);
+		errands_start(errand->errands); /* Others need not wait for the end of this transfer. */
 	}
-	if (snapshot != NULL) {
-		report_finished(errand);
-		return snapshot;
-	}
-	snprintf(reason, REASON_MAX, "%s", error[0] != '\0' ? error : knot_strerror(ret));
-	return NULL;
+	return errand->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
 }
 
-/*! Asks again without EDNS. Returns false when that is of no use, or impossible: then the refusal stands. */
-static bool transfer_again(errand_t *errand, int ret)
+/*!
+ * Makes the version of a transfer that is complete. A draft may wait until it has been checked; meanwhile a compact copy may
+ * take the place of the version that it was made on top of, so that one is pinned.
+ */
+static int version_make(errand_t *errand)
 {
-	if (!leave_edns_out(errand, ret)) {
-		return false;
+	snapshot_t *base = refresh_base(errand->refresh);
+	int ret = transfer_in_finish(errand->transfer, base, &errand->snapshot, &errand->run);
+	if (ret == KNOT_EOK && transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT) {
+		errand->base = snapshot_pin(base);
 	}
-	transfer_in_t *refused = errand->transfer;
+	return ret;
+}
+
+/*! Ends a transfer whose exchange ended with \a ret. False: nothing came of it, for a reason. */
+static bool transfer_finish(errand_t *errand, int ret, char reason[static REASON_MAX])
+{
+	if (ret == KNOT_EOK && errand->status == TRANSFER_UNCHANGED) {
+		return true;
+	}
+	if (ret == KNOT_EOK && errand->status == TRANSFER_COMPLETE) {
+		ret = version_make(errand);
+	}
+	if (errand->snapshot != NULL) {
+		report_finished(errand);
+		return true;
+	}
+	const char *error = transfer_in_error(errand->transfer);
+	snprintf(reason, REASON_MAX, "%s", error[0] != '\0' ? error : knot_strerror(ret));
+	return false;
+}
+
+/*! Asks again, in another way. Returns false when that is impossible: then the answer to the first question stands. */
+static bool transfer_again(errand_t *errand)
+{
+	transfer_in_t *before = errand->transfer;
 	if (transfer_begin(errand) != KNOT_EOK) {
 		transfer_in_free(errand->transfer);
-		errand->transfer = refused;
+		errand->transfer = before;
 		return false;
 	}
-	transfer_in_free(refused);
+	transfer_in_free(before);
 	errand->status = TRANSFER_MORE;
+	errand->is_started = false;
 	return true;
+}
+
+static void count_transfer(const errand_t *errand, int ret)
+{
+	events_t *events = &refresh_zone(errand->refresh)->events;
+	const transfer_counts_t counts = transfer_in_counts(errand->transfer);
+	counters_octets(events, OCTETS_IN, counts.octets);
+	if (errand->snapshot != NULL) {
+		bool is_increment = transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT;
+		counters_event(events, is_increment ? EVENT_IXFR_IN : EVENT_AXFR_IN);
+		return;
+	}
+	if (ret == KNOT_EOK && errand->status == TRANSFER_UNCHANGED) {
+		return;
+	}
+	counters_event(events, EVENT_FAILED_IN);
+	count_failure(errand->refresh, errand->status == TRANSFER_FAILED ? KNOT_EOK : ret,
+	              counts.records > 0 ? EVENT_CONTENT : EVENT_RESPONSE);
+}
+
+/*!
+ * May the whole zone be had where the increment was not? Whatever is wrong with that one, as long as the primary is there: it
+ * said something, or closed the connection without a word. One that is expired has nothing to give.
+ */
+static bool may_fall_back(const errand_t *errand, int ret)
+{
+	bool is_there = transfer_in_counts(errand->transfer).messages > 0 || ret == KNOT_ECONN || ret == KNOT_ECONNRESET;
+	return errand->asks_increment && is_there && transfer_in_expire(errand->transfer) >= EXPIRE_MIN;
+}
+
+static bool fall_back(errand_t *errand, int ret, const char *reason)
+{
+	if (!may_fall_back(errand, ret)) {
+		return false;
+	}
+	char remote[ADDRESS_TEXT_MAX];
+	report(refresh_zone(errand->refresh), LOG_WARNING, "IXFR, incoming, remote %s, fallback to AXFR (%s)",
+	       address_text(&errand->primary->addr, remote), reason);
+	count_transfer(errand, ret);
+	errand->wants_whole = true;
+	return transfer_again(errand);
 }
 
 /*! \name Checking what was transferred */
@@ -359,8 +441,11 @@ static void check_end(errand_t *errand, zonemd_result_t result)
 	errand->zonemd = NULL;
 	const char *refusal = zonemd_refusal(errand->stanza->zonemd_verify, result);
 	if (refusal != NULL) {
-		snapshot_unpin(errand->snapshot);
-		errand->snapshot = NULL;
+		version_discard(errand);
+		/* Perhaps it was our version that the increment did not fit. */
+		if (fall_back(errand, KNOT_EOK, refusal)) {
+			return;
+		}
 	} else if (result == ZONEMD_VERIFIED) {
 		report(refresh_zone(errand->refresh), LOG_INFO, "ZONEMD, verified, serial %u", errand->snapshot->soa.serial);
 	}
@@ -389,7 +474,7 @@ static void on_check(uv_idle_t *idle)
 static bool check_begin(errand_t *errand)
 {
 	errands_t *errands = errand->errands;
-	if (errand->stanza->zonemd_verify == ZONEMD_OFF) {
+	if (errand->snapshot == NULL || errand->stanza->zonemd_verify == ZONEMD_OFF) {
 		return false;
 	}
 	errand->zonemd = zonemd_new(errand->snapshot);
@@ -402,33 +487,27 @@ static bool check_begin(errand_t *errand)
 	return true;
 }
 
-static void count_transfer(const errand_t *errand, int ret)
-{
-	events_t *events = &refresh_zone(errand->refresh)->events;
-	const transfer_counts_t counts = transfer_in_counts(errand->transfer);
-	counters_octets(events, OCTETS_IN, counts.octets);
-	if (errand->snapshot != NULL) {
-		counters_event(events, EVENT_AXFR_IN);
-		return;
-	}
-	counters_event(events, EVENT_FAILED_IN);
-	count_failure(errand->refresh, errand->status == TRANSFER_FAILED ? KNOT_EOK : ret,
-	              counts.records > 0 ? EVENT_CONTENT : EVENT_RESPONSE);
-}
-
 /*! The end of a transfer: tells the machine of the version, or of the reason why there is none. */
 static void transfer_deliver(errand_t *errand, int ret, const char *reason)
 {
 	errands_t *errands = errand->errands;
 	refresh_t *refresh = errand->refresh;
-	snapshot_t *snapshot = errand->snapshot;
-	uint32_t expire = transfer_in_expire(errand->transfer);
 	count_transfer(errand, ret);
-	errand->snapshot = NULL;
+	errand_t was = *errand;
+	bool is_unchanged = ret == KNOT_EOK && was.status == TRANSFER_UNCHANGED;
+	uint32_t expire = transfer_in_expire(was.transfer), serial = 0;
+	transfer_in_serial(was.transfer, &serial);
+	errand->snapshot = errand->base = NULL;
+	errand->run = (history_run_t) { 0 };
 	turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
 	errand_clear(errand);
 
-	refresh_transferred(refresh, snapshot, expire, reason);
+	if (is_unchanged) {
+		refresh_unchanged(refresh, serial, expire);
+	} else {
+		refresh_transferred(refresh, was.snapshot, &was.run, expire, reason);
+	}
+	snapshot_unpin(was.base);
 	errands_start(errands);
 }
 
@@ -436,12 +515,14 @@ static void on_transfer_done(void *ctx, int ret)
 {
 	errand_t *errand = ctx;
 	errand->exchange = NULL;
-	if (transfer_again(errand, ret)) {
+	if (leave_edns_out(errand, ret) && transfer_again(errand)) {
 		return;
 	}
 	char reason[REASON_MAX] = "";
-	errand->snapshot = transfer_finish(errand, ret, reason);
-	if (errand->snapshot == NULL || !check_begin(errand)) {
+	if (!transfer_finish(errand, ret, reason) && fall_back(errand, ret, reason)) {
+		return;
+	}
+	if (!check_begin(errand)) {
 		transfer_deliver(errand, ret, reason);
 	}
 }

@@ -14,7 +14,10 @@
 #include <string.h>
 #include <time.h>
 
+#include <libknot/errcode.h>
+
 #include "secondary/address.h"
+#include "secondary/amend.h"
 #include "secondary/report.h"
 
 /*! No primary. */
@@ -515,8 +518,8 @@ static void give_up_kept(refresh_t *refresh)
 	}
 }
 
-/*! Makes \a snapshot (taken) the version that serves. */
-static void adopt(refresh_t *refresh, snapshot_t *snapshot)
+/*! Makes \a snapshot (taken) the version that serves, to which \a run (taken) leads. */
+static void adopt(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run)
 {
 	char was[16] = "none";
 	if (refresh->version != NULL) {
@@ -538,9 +541,18 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot)
 	if (recovers) {
 		report(refresh->zone, LOG_NOTICE, "zone recovered, serial %u", snapshot->soa.serial);
 	}
-	refresh->ops->published(refresh->ctx, refresh, before, NULL);
+	refresh->ops->published(refresh->ctx, refresh, before, run);
 	snapshot_unpin(before);
 	check_end(refresh);
+}
+
+/*! Gives up what a transfer has brought. */
+static void discard(snapshot_t *snapshot, history_run_t *run)
+{
+	snapshot_discard(snapshot);
+	if (run != NULL) {
+		history_run_clear(run);
+	}
 }
 
 /*! Has \a snapshot lost more records than the operator lets pass? */
@@ -555,22 +567,20 @@ static bool is_shrunk(const refresh_t *refresh, const snapshot_t *snapshot)
 }
 
 /*! The version shrank too much to be a likely one: what there is stays until the operator has looked at it. */
-static void hold_back(refresh_t *refresh, snapshot_t *snapshot)
+static void hold_back(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run)
 {
 	char reason[160];
 	snprintf(reason, sizeof(reason), "serial %u held back, records %" PRIu64 " -> %" PRIu64 ", zone-shrink-limit %u",
 	         snapshot->soa.serial, refresh->version->records, snapshot->records, refresh->stanza->zone_shrink_limit);
-	snapshot_unpin(snapshot);
+	discard(snapshot, run);
 	refresh->check.missed = true;
 	result_failed(refresh, LOG_ERR, reason);
 	check_next(refresh);
 }
 
-/*! What the primary sent is not newer than what it said, or than what another one gave before. */
-static void reject(refresh_t *refresh, snapshot_t *snapshot)
+/*! What the primary has is not newer than what it said, or than what another one gave before. */
+static void not_newer(refresh_t *refresh, uint32_t serial)
 {
-	uint32_t serial = snapshot->soa.serial;
-	snapshot_unpin(snapshot);
 	if (serial == refresh->version->soa.serial) {
 		same(refresh, serial);
 	} else {
@@ -578,28 +588,104 @@ static void reject(refresh_t *refresh, snapshot_t *snapshot)
 	}
 }
 
-void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason)
+/*! The primary answered a transfer. */
+static void transfer_ok(refresh_t *refresh, uint32_t serial, uint32_t expire)
 {
 	assert(refresh->doing == REFRESH_TRANSFERRING);
 	refresh->check.tried = true;
+	result_ok(refresh, serial);
+	if (expire != EXPIRE_NONE) {
+		refresh->check.edns_expire = expire;
+	}
+}
+
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run, uint32_t expire, const char *reason)
+{
+	assert(refresh->doing == REFRESH_TRANSFERRING);
 	if (snapshot == NULL) {
+		refresh->check.tried = true;
 		refresh->check.missed = true;
 		result_failed(refresh, LOG_WARNING, reason);
 		check_next(refresh);
 		return;
 	}
 
-	result_ok(refresh, snapshot->soa.serial);
-	if (expire != EXPIRE_NONE) {
-		refresh->check.edns_expire = expire;
-	}
-	if (!refresh->check.forced && refresh_judge(refresh, snapshot->soa.serial) != PRIMARY_NEWER) {
-		reject(refresh, snapshot);
+	uint32_t serial = snapshot->soa.serial;
+	transfer_ok(refresh, serial, expire);
+	if (!refresh->check.forced && refresh_judge(refresh, serial) != PRIMARY_NEWER) {
+		discard(snapshot, run);
+		not_newer(refresh, serial);
 	} else if (!refresh->check.confirmed && is_shrunk(refresh, snapshot)) {
-		hold_back(refresh, snapshot);
+		hold_back(refresh, snapshot, run);
 	} else {
-		adopt(refresh, snapshot);
+		adopt(refresh, snapshot, run);
 	}
+}
+
+void refresh_unchanged(refresh_t *refresh, uint32_t serial, uint32_t expire)
+{
+	transfer_ok(refresh, serial, expire);
+	not_newer(refresh, serial);
+}
+
+snapshot_t *refresh_base(const refresh_t *refresh)
+{
+	return refresh->check.forced ? NULL : refresh->version;
+}
+
+/* The same version in less memory. */
+
+/*! Lets \a snapshot (taken) stand for the version that serves or is kept. */
+static void replace(refresh_t *refresh, snapshot_t *snapshot)
+{
+	snapshot_t *before = refresh->version;
+	refresh->version = snapshot;
+	if (refresh->expired) {
+		snapshot_commit(snapshot);
+		snapshot_retire(before);
+	} else {
+		zone_replace(refresh->zone, snapshot);
+	}
+}
+
+/*!
+ * Makes of \a copy, which is of \a was, one of the present version; NULL: the way is not known. It is, if it was made of
+ * increments alone, which the same arena tells: the serials of full transfers say nothing about what was there before.
+ */
+static snapshot_t *catch_up(const refresh_t *refresh, const snapshot_t *was, snapshot_t *copy)
+{
+	if (refresh->version == NULL || refresh->version->arena != was->arena) {
+		return NULL;
+	}
+	history_run_t run = { 0 };
+	rcu_read_lock();
+	int ret = history_find(&refresh->zone->history, copy->soa.serial, refresh->version->soa.serial, SIZE_MAX, &run);
+	rcu_read_unlock();
+	if (ret != KNOT_EOK) {
+		return NULL;
+	}
+	const builder_limits_t limits = { 0 };
+	snapshot_t *snapshot = NULL;
+	char error[AMEND_ERROR_MAX];
+	(void)amend(copy, run.item, run.count, &limits, &snapshot, error);
+	history_run_clear(&run);
+	return snapshot;
+}
+
+bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy)
+{
+	if (refresh->version == was) {
+		replace(refresh, copy);
+		return true;
+	}
+	snapshot_t *snapshot = catch_up(refresh, was, copy);
+	if (snapshot == NULL) {
+		snapshot_discard(copy);
+		return false;
+	}
+	replace(refresh, snapshot);
+	snapshot_unpin(copy); /* It never served; its successor holds what both share. */
+	return true;
 }
 
 void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reason)

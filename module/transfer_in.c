@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "secondary/amend.h"
 #include "secondary/expire_option.h"
 #include "secondary/wire.h"
 
@@ -32,14 +33,30 @@
 /*! No place in a message. */
 #define NOWHERE SIZE_MAX
 
+/*! Octets of a record beside owner and RDATA: type, class, TTL, RDLENGTH. */
+#define RECORD_FIXED 10
+
 struct transfer_in {
-	builder_t *builder;
 	enum {
 		START,
+		OPENED,
 		RECORDS,
+		REMOVING,
+		ADDING,
 		COMPLETE,
+		UNCHANGED,
 		FAILED,
 	} state;
+	transfer_kind_t kind;
+	bool asks_increment;
+	uint32_t base;                /*!< Serial of the version that an increment begins at. */
+	uint32_t from, to;            /*!< Of the difference under way; \a to is what the one before led to until it is known. */
+	uint64_t increment_left;      /*!< Octets that differences may still have. */
+	builder_limits_t limits;
+	builder_t *builder;           /*!< RECORDS. */
+	difference_maker_t maker;
+	history_run_t run;            /*!< Differences that are complete. */
+	size_t run_max;
 	transfer_counts_t counts;
 	uint32_t expire;              /*!< What the first message's OPT says. */
 	size_t owner_place;           /*!< Where the last owner stands in this message. */
@@ -48,6 +65,7 @@ struct transfer_in {
 	size_t apex_len;
 	uint8_t apex[WIRE_NAME_MAX];  /*!< Lower case. */
 	size_t soa_len;               /*!< 0: none has come. */
+	uint32_t soa_ttl;
 	uint8_t soa[SOA_MAX];         /*!< RDATA of the opening SOA. */
 	char error[ERROR_MAX];
 	uint8_t rdata[UINT16_MAX];
@@ -105,7 +123,7 @@ static bool fail_rcode(transfer_in_t *transfer, uint16_t rcode)
 
 static bool fail_builder(transfer_in_t *transfer, int ret)
 {
-	const char *error = builder_error(transfer->builder);
+	const char *error = transfer->builder != NULL ? builder_error(transfer->builder) : "";
 	return fail(transfer, "%s", *error != '\0' ? error : knot_strerror(ret));
 }
 
@@ -169,19 +187,110 @@ static uint32_t soa_serial(const uint8_t *rdata, size_t len)
 	return knot_wire_read_u32(rdata + len - 20);
 }
 
-/* Digesting. */
+/* Digesting: into a builder, */
+
+static bool add_to_builder(transfer_in_t *transfer, const uint8_t *owner, size_t owner_len, uint16_t type, uint32_t ttl,
+                           const uint8_t *rdata, uint16_t rdlen)
+{
+	int ret = builder_add(transfer->builder, owner, owner_len, type, ttl, rdata, rdlen);
+	return ret == KNOT_EOK || fail_builder(transfer, ret);
+}
 
 static bool add_record(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
 {
-	uint32_t ttl = record->ttl <= TTL_MAX ? record->ttl : 0;
-	int ret = builder_add(transfer->builder, transfer->owner, transfer->owner_len, record->type, ttl, transfer->rdata,
-	                      rdata_len);
-	if (ret != KNOT_EOK) {
-		return fail_builder(transfer, ret);
-	}
 	transfer->counts.records++;
+	return add_to_builder(transfer, transfer->owner, transfer->owner_len, record->type, record->ttl, transfer->rdata,
+	                      rdata_len);
+}
+
+/*! Only now memory is taken for a whole zone: who asked for an increment mostly needs none. */
+static bool begin_records(transfer_in_t *transfer)
+{
+	transfer->builder = builder_new(transfer->apex, &transfer->limits);
+	if (transfer->builder == NULL) {
+		return fail_builder(transfer, KNOT_ENOMEM);
+	}
+	transfer->kind = TRANSFER_FULL;
+	transfer->state = RECORDS;
+	return add_to_builder(transfer, transfer->apex, transfer->apex_len, KNOT_RRTYPE_SOA, transfer->soa_ttl, transfer->soa,
+	                      transfer->soa_len);
+}
+
+/* or into differences. */
+
+static bool put_record(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	if (!wire_name_within(transfer->owner, transfer->owner_len, transfer->apex, transfer->apex_len)) {
+		return fail_at_owner(transfer, "record outside the zone");
+	}
+	size_t relative_len = transfer->owner_len - transfer->apex_len;
+	size_t octets = transfer->owner_len + RECORD_FIXED + rdata_len;
+	if (octets > transfer->increment_left) {
+		return fail(transfer, "increment larger than the zone is worth");
+	}
+	transfer->increment_left -= octets;
+	transfer->counts.records++;
+	int ret = difference_maker_put(&transfer->maker, transfer->owner, relative_len, record->type, record->ttl, transfer->rdata,
+	                               rdata_len);
+	return ret == KNOT_EOK || fail(transfer, "%s", knot_strerror(ret));
+}
+
+static bool begin_difference(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	uint32_t serial = soa_serial(transfer->rdata, rdata_len);
+	if (serial != transfer->to) {
+		return fail(transfer, "increment leads from serial %u, not from %u", serial, transfer->to);
+	}
+	transfer->kind = TRANSFER_INCREMENT;
+	transfer->state = REMOVING;
+	transfer->from = serial;
+	return put_record(transfer, record, rdata_len);
+}
+
+static bool turn_difference(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	uint32_t serial = soa_serial(transfer->rdata, rdata_len);
+	if (serial == transfer->from || serial_newer(transfer->from, serial)) {
+		return fail(transfer, "increment leads back, serial %u -> %u", transfer->from, serial);
+	}
+	transfer->state = ADDING;
+	transfer->to = serial;
+	difference_maker_turn(&transfer->maker);
+	return put_record(transfer, record, rdata_len);
+}
+
+static bool run_grow(transfer_in_t *transfer)
+{
+	history_run_t *run = &transfer->run;
+	if (run->count < transfer->run_max) {
+		return true;
+	}
+	size_t max = transfer->run_max > 0 ? 2 * transfer->run_max : 1;
+	difference_t **item = realloc(run->item, max * sizeof(*item));
+	if (item == NULL) {
+		return fail(transfer, "%s", knot_strerror(KNOT_ENOMEM));
+	}
+	run->item = item;
+	transfer->run_max = max;
 	return true;
 }
+
+static bool end_difference(transfer_in_t *transfer)
+{
+	history_run_t *run = &transfer->run;
+	if (!run_grow(transfer)) {
+		return false;
+	}
+	int ret = difference_maker_finish(&transfer->maker, &run->item[run->count]);
+	if (ret != KNOT_EOK) {
+		return fail(transfer, "%s", knot_strerror(ret));
+	}
+	run->octets += run->item[run->count]->size;
+	run->count++;
+	return true;
+}
+
+/* What a SOA of the zone means. */
 
 static bool take_opening_soa(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
 {
@@ -191,8 +300,10 @@ static bool take_opening_soa(transfer_in_t *transfer, const record_t *record, si
 	assert(rdata_len <= SOA_MAX);
 	memcpy(transfer->soa, transfer->rdata, rdata_len);
 	transfer->soa_len = rdata_len;
-	transfer->state = RECORDS;
-	return add_record(transfer, record, rdata_len);
+	transfer->soa_ttl = record->ttl;
+	transfer->counts.records++;
+	transfer->state = OPENED;
+	return transfer->asks_increment || begin_records(transfer);
 }
 
 static bool take_closing_soa(transfer_in_t *transfer, size_t rdata_len)
@@ -206,6 +317,56 @@ static bool take_closing_soa(transfer_in_t *transfer, size_t rdata_len)
 	}
 	transfer->state = COMPLETE;
 	return true;
+}
+
+/*! The SOA behind added records begins the next difference, or closes. */
+static bool take_soa_behind(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	if (!end_difference(transfer)) {
+		return false;
+	}
+	if (transfer->to == soa_serial(transfer->soa, transfer->soa_len)) {
+		return take_closing_soa(transfer, rdata_len);
+	}
+	return begin_difference(transfer, record, rdata_len);
+}
+
+/*! Is the second SOA the first one again? Then what comes is a full transfer, of nothing. */
+static bool is_opening_soa(const transfer_in_t *transfer, size_t rdata_len)
+{
+	return soa_serial(transfer->rdata, rdata_len) == soa_serial(transfer->soa, transfer->soa_len);
+}
+
+static bool take_soa(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	switch (transfer->state) {
+	case OPENED:
+		return is_opening_soa(transfer, rdata_len)
+		               ? begin_records(transfer) && take_closing_soa(transfer, rdata_len)
+		               : begin_difference(transfer, record, rdata_len);
+	case REMOVING:
+		return turn_difference(transfer, record, rdata_len);
+	case ADDING:
+		return take_soa_behind(transfer, record, rdata_len);
+	default:
+		return take_closing_soa(transfer, rdata_len);
+	}
+}
+
+static bool take_other(transfer_in_t *transfer, const record_t *record, size_t rdata_len)
+{
+	switch (transfer->state) {
+	case OPENED:
+		return begin_records(transfer) && add_record(transfer, record, rdata_len);
+	case REMOVING:
+	case ADDING:
+		if (record->type == KNOT_RRTYPE_SOA) {
+			return fail_at_owner(transfer, "SOA below the zone apex");
+		}
+		return put_record(transfer, record, rdata_len);
+	default:
+		return add_record(transfer, record, rdata_len);
+	}
 }
 
 static bool take_record(transfer_in_t *transfer, cursor_t *cursor)
@@ -227,15 +388,16 @@ static bool take_record(transfer_in_t *transfer, cursor_t *cursor)
 		return fail_malformed(transfer);
 	}
 	cursor->pos += record.rdlen;
+	if (record.ttl > TTL_MAX) {
+		record.ttl = 0;
+	}
 
 	if (transfer->state == START) {
 		return record.type == KNOT_RRTYPE_SOA ? take_opening_soa(transfer, &record, rdata_len)
 		                                      : fail(transfer, "first record is not SOA");
 	}
-	if (record.type == KNOT_RRTYPE_SOA && is_name(transfer, transfer->owner, transfer->owner_len)) {
-		return take_closing_soa(transfer, rdata_len);
-	}
-	return add_record(transfer, &record, rdata_len);
+	bool is_soa = record.type == KNOT_RRTYPE_SOA && is_name(transfer, transfer->owner, transfer->owner_len);
+	return is_soa ? take_soa(transfer, &record, rdata_len) : take_other(transfer, &record, rdata_len);
 }
 
 static bool take_header(transfer_in_t *transfer, const uint8_t *msg)
@@ -270,7 +432,8 @@ static bool take_question(transfer_in_t *transfer, cursor_t *cursor)
 	uint16_t type = knot_wire_read_u16(cursor->msg + cursor->pos);
 	uint16_t qclass = knot_wire_read_u16(cursor->msg + cursor->pos + 2);
 	cursor->pos += 4;
-	if (!is_name(transfer, name, len) || type != KNOT_RRTYPE_AXFR || qclass != KNOT_CLASS_IN) {
+	uint16_t asked = transfer->asks_increment ? KNOT_RRTYPE_IXFR : KNOT_RRTYPE_AXFR;
+	if (!is_name(transfer, name, len) || type != asked || qclass != KNOT_CLASS_IN) {
 		return fail(transfer, "answer to another question");
 	}
 	return true;
@@ -337,7 +500,7 @@ static bool take_message(transfer_in_t *transfer, cursor_t *cursor)
 	return answers > 0 || fail(transfer, "message %llu without records", (unsigned long long)transfer->counts.messages);
 }
 
-transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limits)
+transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limits, const snapshot_t *base)
 {
 	assert(apex != NULL && limits != NULL);
 
@@ -348,18 +511,42 @@ transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limi
 	/* RDATA is not read before it is written: its pages need not be touched for a small zone. */
 	memset(transfer, 0, offsetof(transfer_in_t, rdata));
 	transfer->expire = EXPIRE_NONE;
-	transfer->builder = builder_new(apex, limits);
-	if (transfer->builder == NULL) {
-		free(transfer);
-		return NULL;
-	}
+	transfer->limits = *limits;
 	transfer->apex_len = knot_dname_size(apex);
 	memcpy(transfer->apex, apex, transfer->apex_len);
 	wire_name_lower(transfer->apex, transfer->apex_len);
+	if (base != NULL) {
+		transfer->asks_increment = true;
+		transfer->base = base->soa.serial;
+		transfer->to = base->soa.serial;
+		transfer->increment_left = 2 * base->octets + TRANSFER_INCREMENT_SLACK;
+	}
 	return transfer;
 }
 
-size_t transfer_in_query(const uint8_t *apex, bool edns, uint8_t dst[static 512])
+/*! Writes the SOA of a version; returns where it ends. */
+static uint8_t *write_soa(const snapshot_t *base, uint8_t *pos)
+{
+	rrset_t rrset = { 0 };
+	bool found = rrset_find(base->names.base, base->apex_node, KNOT_RRTYPE_SOA, &rrset);
+	assert(found);
+	(void)found;
+	const uint8_t *rdata;
+	uint16_t rdlen;
+	rrset_item(rrset.items, &rdata, &rdlen);
+	uint8_t full[UINT16_MAX];
+	size_t len = rrset_rdata_full(&rrset, base->apex, base->apex_len, rdata, rdlen, full);
+
+	knot_wire_write_u16(pos, 0xC000 | KNOT_WIRE_HEADER_SIZE);
+	knot_wire_write_u16(pos + 2, KNOT_RRTYPE_SOA);
+	knot_wire_write_u16(pos + 4, KNOT_CLASS_IN);
+	knot_wire_write_u32(pos + 6, rrset.ttl);
+	knot_wire_write_u16(pos + 10, len);
+	memcpy(pos + 12, full, len);
+	return pos + 12 + len;
+}
+
+size_t transfer_in_query(const uint8_t *apex, const snapshot_t *base, bool edns, uint8_t dst[static TRANSFER_QUERY_MAX])
 {
 	assert(apex != NULL);
 
@@ -368,14 +555,40 @@ size_t transfer_in_query(const uint8_t *apex, bool edns, uint8_t dst[static 512]
 	size_t apex_len = knot_dname_size(apex);
 	uint8_t *pos = dst + KNOT_WIRE_HEADER_SIZE;
 	memcpy(pos, apex, apex_len);
-	knot_wire_write_u16(pos + apex_len, KNOT_RRTYPE_AXFR);
+	knot_wire_write_u16(pos + apex_len, base != NULL ? KNOT_RRTYPE_IXFR : KNOT_RRTYPE_AXFR);
 	knot_wire_write_u16(pos + apex_len + 2, KNOT_CLASS_IN);
 	pos += apex_len + 4;
+	if (base != NULL) {
+		knot_wire_set_nscount(dst, 1);
+		pos = write_soa(base, pos);
+	}
 	if (edns) {
 		knot_wire_set_arcount(dst, 1);
 		pos = expire_option_ask(pos);
 	}
 	return pos - dst;
+}
+
+/*! Was the first message a single SOA that is not newer than ours? Of serials that cannot be compared theirs counts as newer. */
+static bool is_unchanged(const transfer_in_t *transfer)
+{
+	uint32_t serial;
+	return transfer->state == OPENED && transfer->counts.messages == 1 && transfer_in_serial(transfer, &serial) &&
+	       (serial == transfer->base || serial_newer(transfer->base, serial));
+}
+
+static transfer_status_t status(const transfer_in_t *transfer)
+{
+	switch (transfer->state) {
+	case COMPLETE:
+		return TRANSFER_COMPLETE;
+	case UNCHANGED:
+		return TRANSFER_UNCHANGED;
+	case FAILED:
+		return TRANSFER_FAILED;
+	default:
+		return TRANSFER_MORE;
+	}
 }
 
 transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *msg, size_t len)
@@ -384,17 +597,22 @@ transfer_status_t transfer_in_message(transfer_in_t *transfer, const uint8_t *ms
 
 	transfer->counts.messages++;
 	transfer->counts.octets += len;
-	if (transfer->state == COMPLETE) {
+	if (transfer->state == COMPLETE || transfer->state == UNCHANGED) {
 		fail(transfer, "message behind the last SOA");
 		return TRANSFER_FAILED;
 	}
 
 	cursor_t cursor = { .msg = msg, .len = len, .pos = KNOT_WIRE_HEADER_SIZE };
 	transfer->owner_place = NOWHERE;
-	if (!take_message(transfer, &cursor)) {
-		return TRANSFER_FAILED;
+	if (take_message(transfer, &cursor) && is_unchanged(transfer)) {
+		transfer->state = UNCHANGED;
 	}
-	return transfer->state == COMPLETE ? TRANSFER_COMPLETE : TRANSFER_MORE;
+	return status(transfer);
+}
+
+transfer_kind_t transfer_in_kind(const transfer_in_t *transfer)
+{
+	return transfer->kind;
 }
 
 bool transfer_in_serial(const transfer_in_t *transfer, uint32_t *ret_serial)
@@ -411,10 +629,8 @@ uint32_t transfer_in_expire(const transfer_in_t *transfer)
 	return transfer->expire;
 }
 
-int transfer_in_finish(transfer_in_t *transfer, snapshot_t **ret_snapshot)
+static int finish_records(transfer_in_t *transfer, snapshot_t **ret_snapshot)
 {
-	assert(transfer != NULL && transfer->state == COMPLETE && transfer->builder != NULL);
-
 	int ret = builder_finish(transfer->builder, ret_snapshot);
 	if (ret != KNOT_EOK) {
 		fail_builder(transfer, ret);
@@ -422,6 +638,31 @@ int transfer_in_finish(transfer_in_t *transfer, snapshot_t **ret_snapshot)
 	}
 	transfer->builder = NULL;
 	return KNOT_EOK;
+}
+
+static int finish_increment(transfer_in_t *transfer, snapshot_t *base, snapshot_t **ret_snapshot)
+{
+	char error[AMEND_ERROR_MAX] = "";
+	const history_run_t *run = &transfer->run;
+	int ret = amend(base, run->item, run->count, &transfer->limits, ret_snapshot, error);
+	if (ret != KNOT_EOK) {
+		fail(transfer, "%s", error[0] != '\0' ? error : knot_strerror(ret));
+	}
+	return ret;
+}
+
+int transfer_in_finish(transfer_in_t *transfer, snapshot_t *base, snapshot_t **ret_snapshot, history_run_t *ret_run)
+{
+	assert(transfer != NULL && transfer->state == COMPLETE);
+	assert(transfer->kind != TRANSFER_INCREMENT || base != NULL);
+
+	int ret = transfer->kind == TRANSFER_INCREMENT ? finish_increment(transfer, base, ret_snapshot)
+	                                               : finish_records(transfer, ret_snapshot);
+	if (ret == KNOT_EOK) {
+		*ret_run = transfer->run;
+		transfer->run = (history_run_t) { 0 };
+	}
+	return ret;
 }
 
 const char *transfer_in_error(const transfer_in_t *transfer)
@@ -440,5 +681,7 @@ void transfer_in_free(transfer_in_t *transfer)
 		return;
 	}
 	builder_free(transfer->builder);
+	difference_maker_clear(&transfer->maker);
+	history_run_clear(&transfer->run);
 	free(transfer);
 }

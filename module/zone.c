@@ -246,6 +246,13 @@ void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at)
 	}
 }
 
+void zone_replace(zone_t *zone, snapshot_t *snapshot)
+{
+	assert(snapshot != NULL);
+	snapshot_commit(snapshot);
+	snapshot_retire(exchange(zone, snapshot, 0));
+}
+
 void zone_set_observer(zone_observer_f new_observer)
 {
 	__atomic_store_n(&observer, new_observer, __ATOMIC_RELEASE);

@@ -204,7 +204,7 @@ static void print_line(const char *what, taken_t *taken)
 static transfer_in_t *begin(void)
 {
 	static const builder_limits_t limits = { 0 };
-	transfer_in_t *transfer = transfer_in_new((const uint8_t *)APEX, &limits);
+	transfer_in_t *transfer = transfer_in_new((const uint8_t *)APEX, &limits, NULL);
 	REQUIRE(transfer != NULL);
 	return transfer;
 }
@@ -213,7 +213,8 @@ static void end(transfer_in_t *transfer)
 {
 	if (!is_parse_only) {
 		snapshot_t *snapshot = NULL;
-		REQUIRE(transfer_in_finish(transfer, &snapshot) == KNOT_EOK);
+		history_run_t run = { 0 };
+		REQUIRE(transfer_in_finish(transfer, NULL, &snapshot, &run) == KNOT_EOK);
 		snapshot_unpin(snapshot);
 	}
 	transfer_in_free(transfer);
@@ -322,9 +323,9 @@ static taken_t measure_connection(const knot_tsig_key_t *use_key)
 
 	transfer_in_t *transfer = begin();
 	static const exchange_callbacks_t callbacks = { .message = on_message, .done = on_done };
-	uint8_t query[512];
+	uint8_t query[TRANSFER_QUERY_MAX];
 	exchange_params_t params = {
-		.tcp = true, .query = query, .query_len = transfer_in_query((const uint8_t *)APEX, true, query), .key = use_key,
+		.tcp = true, .query = query, .query_len = transfer_in_query((const uint8_t *)APEX, NULL, true, query), .key = use_key,
 		.timeout_ms = 60000, .idle_timeout_ms = 60000,
 	};
 	memcpy(&params.remote, &addr, sizeof(addr));

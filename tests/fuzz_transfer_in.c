@@ -7,7 +7,8 @@
  * Input: octet mode; then u16 length and so many octets, again and again.
  *   MODE_SIGNED    the stream goes through tsig_client_verify(): each piece is an operation octet and its operands
  *   else           each piece is a message for transfer_in; MODE_HEADER: without header and question, its first octet is the
- *                  number of answers; MODE_BEGUN: SOA and NS have come in a message before
+ *                  number of answers; MODE_BEGUN: SOA and NS have come in a message before; MODE_INCREMENT: an increment is
+ *                  asked for, at a zone with some records, and with MODE_BEGUN both SOAs of one have come in a message before
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #include "secondary/transfer_in.h"
 #include "secondary/tsig_client.h"
+#include "support.h"
 
 #define CHECK(condition) \
 	do { \
@@ -29,6 +31,7 @@
 #define MODE_SIGNED 1
 #define MODE_HEADER 2
 #define MODE_BEGUN  4
+#define MODE_INCREMENT 8
 
 /*! Freed versions are waited for after so many runs. */
 #define RUNS_PER_BARRIER 500
@@ -43,6 +46,11 @@
 #define HEADER_LEN   12
 #define QUESTION_LEN 13
 #define FIRST        HEADER QUESTION SOA NS
+#define SOA_NEW      "\xC0\x0C\x00\x06\x00\x01\x00\x00\x0E\x10\x00\x18\xC0\x0C\xC0\x0C" \
+                     "\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"
+#define FIRST_IXFR   HEADER APEX "\x00\x00\xFB\x00\x01" SOA_NEW SOA
+/*! The zone at which increments begin. */
+#define ZONE         "@ SOA @ @ 1 2 3 4 5\n@ NS @\na A 1.2.3.4\nA A 1.2.3.5\nb MX 1 a\n* TXT x\na.b NS a\n"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -53,12 +61,14 @@ typedef struct {
 } piece_t;
 
 static knot_tsig_key_t key;
+static snapshot_t *base;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
 	rcu_register_thread();
+	base = support_zone("example.", ZONE);
 	CHECK(knot_tsig_key_init(&key, "hmac-md5", "k", "c2VjcmV0") == KNOT_EOK);
 	return 0;
 }
@@ -92,6 +102,7 @@ static uint8_t *make_message(piece_t piece, unsigned mode, size_t *ret_len)
 	CHECK(msg != NULL);
 	if (has_header) {
 		memcpy(msg, HEADER QUESTION, head);
+		knot_wire_write_u16(msg + head - 4, mode & MODE_INCREMENT ? KNOT_RRTYPE_IXFR : KNOT_RRTYPE_AXFR);
 		knot_wire_set_ancount(msg, skip > 0 ? piece.data[0] : 0);
 	}
 	if (piece.len > skip) {
@@ -114,25 +125,39 @@ static void finish(transfer_in_t *transfer)
 	uint32_t serial;
 	CHECK(transfer_in_serial(transfer, &serial));
 	snapshot_t *snapshot = NULL;
-	if (transfer_in_finish(transfer, &snapshot) != KNOT_EOK) {
-		CHECK(transfer_in_error(transfer)[0] != '\0' && snapshot == NULL);
+	history_run_t run = { 0 };
+	if (transfer_in_finish(transfer, base, &snapshot, &run) != KNOT_EOK) {
+		CHECK(transfer_in_error(transfer)[0] != '\0' && snapshot == NULL && run.item == NULL);
 		return;
 	}
-	CHECK(snapshot->soa.serial == serial);
-	CHECK(snapshot->records <= transfer_in_counts(transfer).records && snapshot->records >= 2);
-	snapshot_unpin(snapshot);
+	CHECK(snapshot->soa.serial == serial && snapshot->records >= 2);
+	if (transfer_in_kind(transfer) == TRANSFER_INCREMENT) {
+		CHECK(run.count > 0 && run.item[0]->from == base->soa.serial && run.item[run.count - 1]->to == serial);
+		CHECK(difference_is_sound(run.item[0]));
+	} else {
+		CHECK(run.count == 0 && snapshot->records <= transfer_in_counts(transfer).records);
+	}
+	history_run_clear(&run);
+	snapshot_discard(snapshot);
+}
+
+/*! The message that MODE_BEGUN stands for. */
+static transfer_status_t feed_first(transfer_in_t *transfer, unsigned mode)
+{
+	uint8_t full[] = FIRST, increment[] = FIRST_IXFR;
+	uint8_t *first = mode & MODE_INCREMENT ? increment : full;
+	knot_wire_set_ancount(first, 2);
+	return feed(transfer, first, (mode & MODE_INCREMENT ? sizeof(increment) : sizeof(full)) - 1);
 }
 
 static void fuzz_stream(piece_t input, unsigned mode)
 {
 	builder_limits_t limits = { .max_octets = 1 << 20 };
-	transfer_in_t *transfer = transfer_in_new((const uint8_t *)APEX, &limits);
+	transfer_in_t *transfer = transfer_in_new((const uint8_t *)APEX, &limits, mode & MODE_INCREMENT ? base : NULL);
 	CHECK(transfer != NULL);
 	transfer_status_t status = TRANSFER_MORE;
 	if (mode & MODE_BEGUN) {
-		uint8_t first[] = FIRST;
-		knot_wire_set_ancount(first, 2);
-		status = feed(transfer, first, sizeof(first) - 1);
+		status = feed_first(transfer, mode);
 		CHECK(status == TRANSFER_MORE);
 	}
 
@@ -236,8 +261,8 @@ static void fuzz_signatures(piece_t input)
 {
 	server_t server = { .client = tsig_client_new(&key) };
 	CHECK(server.client != NULL);
-	uint8_t query[512];
-	size_t len = transfer_in_query((const uint8_t *)APEX, true, query);
+	uint8_t query[TRANSFER_QUERY_MAX];
+	size_t len = transfer_in_query((const uint8_t *)APEX, NULL, true, query);
 	CHECK(tsig_client_sign(server.client, query, &len, sizeof(query)) == KNOT_EOK);
 	server.digest_len = 16;
 	memcpy(server.digest, query + len - 6 - server.digest_len, server.digest_len);

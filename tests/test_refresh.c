@@ -267,7 +267,7 @@ static void transferred(snapshot_t *snapshot, uint32_t expire, const char *reaso
 {
 	ck_assert_int_eq(world.doing, REFRESH_TRANSFERRING);
 	world.doing = REFRESH_IDLE;
-	refresh_transferred(world.refresh, snapshot, expire, reason);
+	refresh_transferred(world.refresh, snapshot, NULL, expire, reason);
 }
 
 /*! One step. Seconds may have a fraction. */

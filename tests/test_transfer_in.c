@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secondary/amend.h"
 #include "secondary/expire_option.h"
 #include "secondary/transfer_in.h"
 #include "secondary/wire.h"
@@ -17,6 +18,7 @@
 
 #define APEX "example."
 #define MESSAGES_MAX 16
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /*! Zone text that the words "soa" and "ns" stand for. */
 #define SOA_TEXT "@ 3600 SOA ns host 1 2 3 4 5\n"
@@ -34,6 +36,9 @@ typedef struct {
 	message_t *message;
 	size_t count;
 } stream_t;
+
+/*! Type in the question. */
+static uint16_t asked = KNOT_RRTYPE_AXFR;
 
 /* Writing streams.
  *
@@ -181,7 +186,7 @@ static void put_question(message_t *msg, const char *name, uint16_t type, uint16
 static void begin_message(message_t *msg)
 {
 	put(msg, "\x00\x00\x84\x00\x00\x00\x00\x00\x00\x00\x00\x00", 12);
-	put_question(msg, "@", KNOT_RRTYPE_AXFR, KNOT_CLASS_IN);
+	put_question(msg, "@", asked, KNOT_CLASS_IN);
 }
 
 /*! Records with a pointer for an owner. */
@@ -212,10 +217,10 @@ static bool put_header_word(message_t *msg, const char *word, const char *value)
 	} else if (strcmp(word, "qname") == 0 || strcmp(word, "qtype") == 0 || strcmp(word, "qclass") == 0) {
 		knot_wire_set_qdcount(wire, 0);
 		msg->len = KNOT_WIRE_HEADER_SIZE;
-		put_question(msg, word[1] == 'n' ? "www" : "@", word[1] == 't' ? KNOT_RRTYPE_SOA : KNOT_RRTYPE_AXFR,
+		put_question(msg, word[1] == 'n' ? "www" : "@", word[1] == 't' ? KNOT_RRTYPE_SOA : asked,
 		             word[1] == 'c' ? KNOT_CLASS_CH : KNOT_CLASS_IN);
 	} else if (strcmp(word, "q2") == 0) {
-		put_question(msg, "@", KNOT_RRTYPE_AXFR, KNOT_CLASS_IN);
+		put_question(msg, "@", asked, KNOT_CLASS_IN);
 	} else if (strcmp(word, "count") == 0) {
 		knot_wire_set_ancount(wire, atoi(value));
 	} else if (strcmp(word, "trail") == 0) {
@@ -364,13 +369,28 @@ static void stream_free(stream_t *stream)
 
 /* Reading them. */
 
-static transfer_in_t *begin(void)
+static transfer_in_t *begin_at(const snapshot_t *base)
 {
 	static const builder_limits_t limits = { 0 };
-	transfer_in_t *transfer = transfer_in_new((const uint8_t *)"\x07" "EXAMPLE", &limits);
+	transfer_in_t *transfer = transfer_in_new((const uint8_t *)"\x07" "EXAMPLE", &limits, base);
 	ck_assert_ptr_nonnull(transfer);
 	ck_assert_str_eq(transfer_in_error(transfer), "");
+	ck_assert_int_eq(transfer_in_kind(transfer), TRANSFER_UNKNOWN);
 	return transfer;
+}
+
+static transfer_in_t *begin(void)
+{
+	return begin_at(NULL);
+}
+
+/*! Finishes a full transfer. */
+static int finish(transfer_in_t *transfer, snapshot_t **ret_snapshot)
+{
+	history_run_t run = { 0 };
+	int ret = transfer_in_finish(transfer, NULL, ret_snapshot, &run);
+	ck_assert_uint_eq(run.count, 0);
+	return ret;
 }
 
 /*! Digests the first \a len octets of a message from memory of exactly that size. */
@@ -453,7 +473,7 @@ START_TEST(test_good)
 	ck_assert_uint_eq(counts.octets, octets);
 
 	snapshot_t *snapshot = NULL;
-	ck_assert_msg(transfer_in_finish(transfer, &snapshot) == KNOT_EOK, "%s", transfer_in_error(transfer));
+	ck_assert_msg(finish(transfer, &snapshot) == KNOT_EOK, "%s", transfer_in_error(transfer));
 	ck_assert(transfer_in_serial(transfer, &serial));
 	ck_assert_uint_eq(serial, snapshot->soa.serial);
 	transfer_in_free(transfer);
@@ -640,7 +660,7 @@ START_TEST(test_refused)
 	transfer_status_t status = feed_stream(transfer, &stream, stream.count);
 	if (status == TRANSFER_COMPLETE) {
 		snapshot_t *snapshot = NULL;
-		ck_assert_int_ne(transfer_in_finish(transfer, &snapshot), KNOT_EOK);
+		ck_assert_int_ne(finish(transfer, &snapshot), KNOT_EOK);
 		ck_assert_ptr_null(snapshot);
 	} else {
 		ck_assert_int_eq(status, TRANSFER_FAILED); /* The builder may tell as early as it can. */
@@ -659,7 +679,7 @@ START_TEST(test_large_message)
 	ck_assert_int_eq(feed_stream(transfer, &stream, stream.count), TRANSFER_COMPLETE);
 	ck_assert_uint_gt(transfer_in_counts(transfer).octets, 130000);
 	snapshot_t *snapshot = NULL;
-	ck_assert_int_eq(transfer_in_finish(transfer, &snapshot), KNOT_EOK);
+	ck_assert_int_eq(finish(transfer, &snapshot), KNOT_EOK);
 	support_free(snapshot);
 	transfer_in_free(transfer);
 	stream_free(&stream);
@@ -690,11 +710,314 @@ START_TEST(test_limit)
 {
 	builder_limits_t limits = { .max_octets = 150 };
 	stream_t stream = stream_write("soa ns a=a a=b a=c a=d a=e a=f a=g a=h | soa");
-	transfer_in_t *transfer = transfer_in_new((const uint8_t *)"\x07" "example", &limits);
+	transfer_in_t *transfer = transfer_in_new((const uint8_t *)"\x07" "example", &limits, NULL);
 	ck_assert_int_eq(feed_stream(transfer, &stream, 1), TRANSFER_FAILED);
 	ck_assert_str_eq(transfer_in_error(transfer), "zone too large");
 	transfer_in_free(transfer);
 	stream_free(&stream);
+}
+END_TEST
+
+/* Increments. */
+
+/*! The zone that they begin at. */
+#define OLD BASE "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\n"
+#define NEW(serial) "@ 3600 SOA ns host " #serial " 2 3 4 5\n@ 3600 NS ns\n"
+
+static const struct {
+	const char *stream;
+	const char *zone;      /*!< What the zone is then. */
+	unsigned records;
+	unsigned differences;  /*!< 0: AXFR-style. */
+} increments[] = {
+	{ "soa=2 soa=1 soa=2 a=a soa=2", NEW(2) "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\na A 192.0.2.1\n", 4, 1 },
+	{ "soa=2 soa=1 a=www soa=2 soa=2", NEW(2) "ns A 192.0.2.1\nns AAAA 2001:db8::1\n", 4, 1 },
+	{ "soa=2 soa=1 a=WWW soa=2 soa=2", NEW(2) "ns A 192.0.2.1\nns AAAA 2001:db8::1\n", 4, 1 },
+	{ "soa=2 soa=1 soa=2 soa=2", NEW(2) "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\n", 3, 1 },
+	{ "soa=2 | soa=1 | a=www | soa=2 | a=x +a | soa=2",
+	  NEW(2) "ns A 192.0.2.1\nns AAAA 2001:db8::1\nx A 192.0.2.1\nx AAAA 2001:db8::1\n", 6, 1 },
+	{ "soa=2 soa=1 a=ns +a soa=2 a=* mx=ns ttl=www2 | noq soa=2",
+	  NEW(2) "www A 192.0.2.1\n* A 192.0.2.1\nns MX 10 ns\nwww2 0 A 192.0.2.1\n", 8, 1 },
+	/* Several sequences. */
+	{ "soa=3 soa=1 a=www soa=2 a=a soa=2 a=a soa=3 a=b soa=3",
+	  NEW(3) "ns A 192.0.2.1\nns AAAA 2001:db8::1\nb A 192.0.2.1\n", 9, 2 },
+	{ "soa=9 soa=1 soa=4 soa=4 soa=6 soa=6 soa=7 soa=7 | soa=9 soa=9",
+	  NEW(9) "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\n", 9, 4 },
+	{ "soa=3 soa=1 a=www soa=2 | soa=2 soa=3 a=www soa=3",
+	  NEW(3) "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\n", 7, 2 },
+	/* The whole zone in place of an increment. */
+	{ "soa=2 ns a=x soa=2", NEW(2) "x A 192.0.2.1\n", 3, 0 },
+	{ "soa=2 | ns | soa=2", NEW(2), 2, 0 },
+	{ "soa=2 a=x ns +a | noq soa=2", NEW(2) "x A 192.0.2.1\n@ AAAA 2001:db8::1\n", 4, 0 },
+	{ "soa=1 ns soa=1", NEW(1), 2, 0 },
+	{ "soa=2 soa=1 soa=2 AUTH a=x ADD opt | a=www2 soa=2",
+	  NEW(2) "www A 192.0.2.1\nns A 192.0.2.1\nns AAAA 2001:db8::1\nwww2 A 192.0.2.1\n", 4, 1 },
+};
+
+/*! Complete, the zone is as expected, and the differences lead to it. */
+START_TEST(test_increment)
+{
+	snapshot_t *base = support_zone(APEX, OLD);
+	transfer_in_t *transfer = begin_at(base);
+	stream_t stream = stream_write(increments[_i].stream);
+	transfer_status_t status = feed_stream(transfer, &stream, stream.count);
+	ck_assert_msg(status == TRANSFER_COMPLETE, "%s: %s", increments[_i].stream, transfer_in_error(transfer));
+	ck_assert_uint_eq(transfer_in_counts(transfer).records, increments[_i].records);
+	ck_assert_int_eq(transfer_in_kind(transfer), increments[_i].differences > 0 ? TRANSFER_INCREMENT : TRANSFER_FULL);
+
+	snapshot_t *snapshot = NULL;
+	history_run_t run = { 0 };
+	int ret = transfer_in_finish(transfer, base, &snapshot, &run);
+	ck_assert_msg(ret == KNOT_EOK, "%s", transfer_in_error(transfer));
+	transfer_in_free(transfer);
+	ck_assert_uint_eq(run.count, increments[_i].differences);
+	for (size_t i = 0; i < run.count; i++) {
+		ck_assert(difference_is_sound(run.item[i]));
+		ck_assert_uint_eq(run.item[i]->from, i == 0 ? 1 : run.item[i - 1]->to);
+	}
+	history_run_clear(&run);
+
+	char *dump = support_dump(snapshot), *want = support_text(APEX, increments[_i].zone);
+	ck_assert_str_eq(dump, want);
+	free(dump);
+	free(want);
+	snapshot_discard(snapshot);
+	support_free(base);
+	stream_free(&stream);
+}
+END_TEST
+
+/*! Abandoned after any message, and cut after any octet of the last. */
+START_TEST(test_increment_cut)
+{
+	snapshot_t *base = support_zone(APEX, OLD);
+	stream_t stream = stream_write(increments[_i].stream);
+	for (size_t count = 0; count < stream.count; count++) {
+		for (size_t len = 0; len < stream.message[count].len; len++) {
+			transfer_in_t *transfer = begin_at(base);
+			ck_assert_int_eq(feed_stream(transfer, &stream, count), TRANSFER_MORE);
+			ck_assert_int_eq(feed(transfer, stream.message[count].wire, len), TRANSFER_FAILED);
+			transfer_in_free(transfer);
+		}
+	}
+	stream_free(&stream);
+	support_free(base);
+}
+END_TEST
+
+/*! Streams that are no increment of the zone; with an end, what is found only then. */
+static const struct {
+	const char *stream;
+	const char *error;
+} misfits[] = {
+	{ "rcode=4", "server responded with error 'NOTIMPL'" },
+	{ "soa=2 soa=1 | rcode=2", "server responded with error 'SERVFAIL'" },
+	{ "", "message 1 without records" },
+	{ "ns", "first record is not SOA" },
+	{ "soaof=sub soa=1 soa=2", "first SOA is not the zone's at sub.example." },
+	{ "soa=3 soa=2 a=www soa=3 soa=3", "increment leads from serial 2, not from 1" },
+	{ "soa=3 soa=0 soa=3 soa=3", "increment leads from serial 0, not from 1" },
+	{ "soa=4 soa=1 soa=2 soa=3 soa=4 soa=4", "increment leads from serial 3, not from 2" },
+	{ "soa=4 soa=1 soa=2 | soa=1 soa=4 soa=4", "increment leads from serial 1, not from 2" },
+	{ "soa=4 soa=1 soa=2 soa=4", "increment leads from serial 4, not from 2" },
+	{ "soa=2 soa=1 soa=1 soa=1 soa=2 soa=2", "increment leads back, serial 1 -> 1" },
+	{ "soa=2 soa=1 soa=0 soa=0 soa=2 soa=2", "increment leads back, serial 1 -> 0" },
+	{ "soa=3 soa=1 soa=2 soa=2 soa=1 soa=1 soa=3 soa=3", "increment leads back, serial 2 -> 1" },
+	{ "soa=2 soa=1 soa=2 a=a soa=2 a=b", "records behind the last SOA" },
+	{ "soa=2 soa=1 soa=2 soa=2 soa=2", "records behind the last SOA" },
+	{ "soa=2 soa=1 soa=2 | soa=2 | soa=2", "message behind the last SOA" },
+	{ "soa=1 soa=2 soa=1", "increment leads from serial 2, not from 1" },
+	{ "soa=2 soa=1 a=www.other. soa=2 soa=2", "record outside the zone at www.other." },
+	{ "soa=2 soa=1 soa=2 a=xexample. soa=2", "record outside the zone at xexample." },
+	{ "soa=2 soa=1 soa=2 a=. soa=2", "record outside the zone at ." },
+	{ "soa=2 soa=1 soaof=sub soa=2 soa=2", "SOA below the zone apex at sub.example." },
+	{ "soa=2 soa=1 soa=2 soaof=sub soa=2", "SOA below the zone apex at sub.example." },
+	{ "soa=2 soa=1 ch=www soa=2 soa=2", "record of another class at www.example." },
+	{ "soa=2 soa=1 type=250", "record of a meta type at odd.example." },
+	{ "soa=2 soa=1 rdlong=www", "malformed message 1" },
+	{ "qtype soa=2 soa=1", "answer to another question" },
+	{ "soa=2 soa=1 soa=2 soa=2 count=5", "malformed message 1" },
+	{ "soa=2 soa=1 soa=2 ADD expire=1", "remote is expired, ignoring" },
+	{ "soa ADD expire=1", "remote is expired, ignoring" },
+	{ "soa=2 soa=2", "no NS at the zone apex" },
+	{ "soa=2 ns a=www soa=3", "zone changed during the transfer, serial 2 -> 3" },
+};
+
+START_TEST(test_misfit)
+{
+	snapshot_t *base = support_zone(APEX, OLD);
+	transfer_in_t *transfer = begin_at(base);
+	stream_t stream = stream_write(misfits[_i].stream);
+	transfer_status_t status = TRANSFER_MORE;
+	size_t i = 0;
+	while (i < stream.count && status != TRANSFER_FAILED) {
+		status = feed(transfer, stream.message[i].wire, stream.message[i].len);
+		i++;
+	}
+	ck_assert_uint_eq(i, stream.count);
+	if (status == TRANSFER_COMPLETE) {
+		snapshot_t *snapshot = NULL;
+		history_run_t run = { 0 };
+		ck_assert_int_ne(transfer_in_finish(transfer, base, &snapshot, &run), KNOT_EOK);
+		ck_assert(snapshot == NULL && run.item == NULL);
+	} else {
+		ck_assert_msg(status == TRANSFER_FAILED, "%s: not refused", misfits[_i].stream);
+	}
+	ck_assert_msg(strcmp(transfer_in_error(transfer), misfits[_i].error) == 0, "%s: %s", misfits[_i].stream,
+	              transfer_in_error(transfer));
+	transfer_in_free(transfer);
+	stream_free(&stream);
+	support_free(base);
+}
+END_TEST
+
+/*! Sequences that another version than ours is meant by, or that lead to no zone: nothing comes of them, and ours is as before. */
+static const char *const unfit[] = {
+	"soa=2 soa=1 a=nothere soa=2 soa=2", "soa=2 soa=1 soa=2 a=www soa=2", "soa=2 soa=1 txt=www soa=2 soa=2",
+	"soa=2 soa=1 soa=2 cname=www soa=2", "soa=2 soa=1 ns soa=2 soa=2", "soa=2 soa=1 a=www a=www soa=2 soa=2",
+	"soa=3 soa=1 a=www soa=2 soa=2 a=www soa=3 soa=3",
+};
+
+START_TEST(test_unfit)
+{
+	snapshot_t *base = support_zone(APEX, OLD);
+	char *before = support_dump(base);
+	transfer_in_t *transfer = begin_at(base);
+	stream_t stream = stream_write(unfit[_i]);
+	ck_assert_int_eq(feed_stream(transfer, &stream, stream.count), TRANSFER_COMPLETE);
+	snapshot_t *snapshot = NULL;
+	history_run_t run = { 0 };
+	ck_assert_msg(transfer_in_finish(transfer, base, &snapshot, &run) != KNOT_EOK, "%s", unfit[_i]);
+	ck_assert(snapshot == NULL && run.item == NULL);
+	ck_assert_str_ne(transfer_in_error(transfer), "");
+	transfer_in_free(transfer);
+	stream_free(&stream);
+	char *after = support_dump(base);
+	ck_assert_str_eq(before, after);
+	free(before);
+	free(after);
+	support_free(base);
+}
+END_TEST
+
+/*! A single SOA: nothing newer, or the beginning of something. */
+START_TEST(test_single_soa)
+{
+	static const struct {
+		const char *stream;
+		transfer_status_t status;
+	} cases[] = {
+		{ "soa=1", TRANSFER_UNCHANGED }, { "soa=0", TRANSFER_UNCHANGED }, { "soa=4294967295", TRANSFER_UNCHANGED },
+		{ "soa=1 ADD expire=7", TRANSFER_UNCHANGED }, { "noq soa=1", TRANSFER_UNCHANGED }, { "soacase", TRANSFER_UNCHANGED },
+		{ "soa=2", TRANSFER_MORE }, { "soa=2147483648", TRANSFER_MORE }, { "soa=2147483649", TRANSFER_MORE },
+	};
+	snapshot_t *base = support_zone(APEX, OLD);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		transfer_in_t *transfer = begin_at(base);
+		stream_t stream = stream_write(cases[i].stream);
+		ck_assert_int_eq(feed_stream(transfer, &stream, 1), cases[i].status);
+		uint32_t serial;
+		ck_assert(transfer_in_serial(transfer, &serial));
+		ck_assert_int_eq(transfer_in_kind(transfer), TRANSFER_UNKNOWN);
+		ck_assert_uint_eq(transfer_in_expire(transfer), strstr(cases[i].stream, "expire") != NULL ? 7 : EXPIRE_NONE);
+		if (cases[i].status == TRANSFER_UNCHANGED) {
+			ck_assert_int_eq(feed(transfer, stream.message[0].wire, stream.message[0].len), TRANSFER_FAILED);
+		}
+		transfer_in_free(transfer);
+		stream_free(&stream);
+	}
+	support_free(base);
+}
+END_TEST
+
+/*! Of a zone that was asked for as a whole a single SOA is no answer. */
+START_TEST(test_single_soa_of_all)
+{
+	stream_t stream = stream_write("soa=1");
+	transfer_in_t *transfer = begin();
+	ck_assert_int_eq(feed_stream(transfer, &stream, 1), TRANSFER_MORE);
+	ck_assert_int_eq(transfer_in_kind(transfer), TRANSFER_FULL);
+	transfer_in_free(transfer);
+	stream_free(&stream);
+}
+END_TEST
+
+/*! An increment that is worth less than the zone is broken off, before it costs memory. */
+START_TEST(test_increment_limit)
+{
+	snapshot_t *base = support_zone(APEX, OLD);
+	size_t rounds = (2 * base->octets + TRANSFER_INCREMENT_SLACK) / 65000;
+	transfer_in_t *transfer = begin_at(base);
+	stream_t first = stream_write("soa=2 soa=1"), more = stream_write("big");
+	ck_assert_int_eq(feed_stream(transfer, &first, 1), TRANSFER_MORE);
+	for (size_t i = 0; i < rounds; i++) {
+		ck_assert_int_eq(feed(transfer, more.message[0].wire, more.message[0].len), TRANSFER_MORE);
+	}
+	ck_assert_int_eq(feed(transfer, more.message[0].wire, more.message[0].len), TRANSFER_FAILED);
+	ck_assert_str_eq(transfer_in_error(transfer), "increment larger than the zone is worth");
+	transfer_in_free(transfer);
+	stream_free(&first);
+	stream_free(&more);
+	support_free(base);
+}
+END_TEST
+
+/*! An increment fits a compact copy of its base as well, and no other version. */
+START_TEST(test_other_base)
+{
+	snapshot_t *base = support_zone(APEX, OLD), *copy = NULL;
+	ck_assert_int_eq(amend_compact(base, &copy), KNOT_EOK);
+	snapshot_t *others[] = { copy, support_zone(APEX, NEW(7) "www A 192.0.2.1\n") };
+	stream_t stream = stream_write("soa=2 soa=1 a=www soa=2 soa=2");
+	for (size_t i = 0; i < COUNT(others); i++) {
+		transfer_in_t *transfer = begin_at(base);
+		ck_assert_int_eq(feed_stream(transfer, &stream, 1), TRANSFER_COMPLETE);
+		snapshot_t *snapshot = NULL;
+		history_run_t run = { 0 };
+		int ret = transfer_in_finish(transfer, others[i], &snapshot, &run);
+		ck_assert_int_eq(ret, i == 0 ? KNOT_EOK : KNOT_ENOENT);
+		history_run_clear(&run);
+		snapshot_discard(snapshot);
+		transfer_in_free(transfer);
+		support_free(others[i]);
+	}
+	stream_free(&stream);
+	support_free(base);
+}
+END_TEST
+
+/*! Random changes of increments. */
+START_TEST(test_increment_random)
+{
+	srandom(support_seed());
+	snapshot_t *base = support_zone(APEX, OLD);
+	char *before = support_dump(base);
+	unsigned rounds = support_is_full() ? 1000000 : 3000;
+	for (unsigned round = 0; round < rounds; round++) {
+		stream_t stream = stream_write(increments[random() % COUNT(increments)].stream);
+		transfer_in_t *transfer = begin_at(base);
+		transfer_status_t status = TRANSFER_MORE;
+		for (size_t i = 0; i < stream.count && status == TRANSFER_MORE; i++) {
+			message_t *msg = &stream.message[i];
+			for (unsigned j = random() % 3; j > 0; j--) {
+				msg->wire[random() % msg->len] = random() % 3 ? random() : 0xC0 | random() % 4;
+			}
+			status = feed(transfer, msg->wire, msg->len);
+		}
+		snapshot_t *snapshot = NULL;
+		history_run_t run = { 0 };
+		if (status == TRANSFER_COMPLETE && transfer_in_finish(transfer, base, &snapshot, &run) == KNOT_EOK) {
+			history_run_clear(&run);
+			snapshot_discard(snapshot);
+		}
+		transfer_in_free(transfer);
+		stream_free(&stream);
+	}
+	char *after = support_dump(base);
+	ck_assert_str_eq(before, after);
+	free(before);
+	free(after);
+	support_free(base);
 }
 END_TEST
 
@@ -708,7 +1031,7 @@ START_TEST(test_owner_memory)
 	transfer_in_t *transfer = begin();
 	ck_assert_int_eq(feed_stream(transfer, &stream, stream.count), TRANSFER_COMPLETE);
 	snapshot_t *snapshot = NULL;
-	ck_assert_int_eq(transfer_in_finish(transfer, &snapshot), KNOT_EOK);
+	ck_assert_int_eq(finish(transfer, &snapshot), KNOT_EOK);
 	char *dump = support_dump(snapshot);
 	char *want = support_text(APEX, BASE "a A 192.0.2.1\na AAAA 2001:db8::1\nb A 192.0.2.1\nb AAAA 2001:db8::1\n"
 	                                 "c A 192.0.2.1\n@ TXT text\n");
@@ -723,7 +1046,7 @@ END_TEST
 
 START_TEST(test_query)
 {
-	uint8_t longest[WIRE_NAME_MAX] = { 0 }, query[512];
+	uint8_t longest[WIRE_NAME_MAX] = { 0 }, query[TRANSFER_QUERY_MAX];
 	for (size_t i = 0; i < 254; i += 2) {
 		memcpy(longest + i, "\x01" "x", 2);
 	}
@@ -731,7 +1054,7 @@ START_TEST(test_query)
 	for (size_t i = 0; i < 6; i++) {
 		bool edns = i >= 3;
 		const uint8_t *name = names[i % 3];
-		size_t len = transfer_in_query(name, edns, query);
+		size_t len = transfer_in_query(name, NULL, edns, query);
 		knot_pkt_t *pkt = knot_pkt_new(query, len, NULL);
 		ck_assert_int_eq(knot_pkt_parse(pkt, 0), KNOT_EOK);
 		ck_assert_uint_eq(knot_wire_get_id(query), 0);
@@ -743,6 +1066,60 @@ START_TEST(test_query)
 		const uint8_t *expire = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_EXPIRE);
 		ck_assert(edns ? expire != NULL && knot_edns_opt_get_length(expire) == 0 : expire == NULL);
 		knot_pkt_free(pkt);
+	}
+}
+END_TEST
+
+/*! A record as support_text() has it. Own: free() it. */
+static char *record_text(const knot_rrset_t *rrset)
+{
+	knot_dump_style_t style = KNOT_DUMP_STYLE_DEFAULT;
+	style.show_class = true;
+	style.show_ttl = true;
+	size_t size = 4096;
+	char *line = malloc(size);
+	ck_assert_int_gt(knot_rrset_txt_dump(rrset, &line, &size, &style), 0);
+	char *text = support_text(".", line);
+	free(line);
+	return text;
+}
+
+/*! The query for an increment has our SOA, in full. */
+START_TEST(test_query_increment)
+{
+	static const char longest[] =
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx."
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.";
+	static const struct {
+		const char *apex, *soa;
+	} cases[] = {
+		{ "example.", "ns host 7 2 3 4 5" }, { ".", "a. b. 4294967295 2 3 4 5" }, { longest, "@ @ 1 2 3 4 5" },
+		{ "example.", "ns.other. Host.ns.other. 7 2 3 4 5" },
+	};
+	for (size_t i = 0; i < 2 * COUNT(cases); i++) {
+		bool edns = i >= COUNT(cases);
+		char text[1024];
+		snprintf(text, sizeof(text), "@ 77 SOA %s\n", cases[i % COUNT(cases)].soa);
+		char *want = support_text(cases[i % COUNT(cases)].apex, text);
+		strcat(text, "@ NS a.\n");
+		snapshot_t *base = support_zone(cases[i % COUNT(cases)].apex, text);
+
+		uint8_t query[TRANSFER_QUERY_MAX];
+		size_t len = transfer_in_query(base->apex, base, edns, query);
+		ck_assert_uint_le(len, sizeof(query));
+		knot_pkt_t *pkt = knot_pkt_new(query, len, NULL);
+		ck_assert_int_eq(knot_pkt_parse(pkt, KNOT_PF_NOCANON), KNOT_EOK);
+		ck_assert_uint_eq(knot_pkt_qtype(pkt), KNOT_RRTYPE_IXFR);
+		ck_assert_int_eq(knot_pkt_has_edns(pkt), edns);
+		const knot_pktsection_t *authority = knot_pkt_section(pkt, KNOT_AUTHORITY);
+		ck_assert_uint_eq(authority->count, 1);
+		ck_assert_uint_eq(knot_pkt_section(pkt, KNOT_ANSWER)->count, 0);
+		char *got = record_text(knot_pkt_rr(authority, 0));
+		ck_assert_str_eq(got, want);
+		free(got);
+		free(want);
+		knot_pkt_free(pkt);
+		support_free(base);
 	}
 }
 END_TEST
@@ -774,7 +1151,7 @@ START_TEST(test_random)
 			status = feed(transfer, msg->wire, msg->len);
 		}
 		snapshot_t *snapshot = NULL;
-		if (status == TRANSFER_COMPLETE && transfer_in_finish(transfer, &snapshot) == KNOT_EOK) {
+		if (status == TRANSFER_COMPLETE && finish(transfer, &snapshot) == KNOT_EOK) {
 			snapshot_unpin(snapshot);
 		}
 		transfer_in_free(transfer);
@@ -782,6 +1159,12 @@ START_TEST(test_random)
 	}
 }
 END_TEST
+
+static void increments_setup(void)
+{
+	rcu_register_thread();
+	asked = KNOT_RRTYPE_IXFR;
+}
 
 static void rcu_setup(void)
 {
@@ -792,9 +1175,8 @@ static void rcu_teardown(void)
 {
 	rcu_barrier();
 	rcu_unregister_thread();
+	asked = KNOT_RRTYPE_AXFR;
 }
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 int main(void)
 {
@@ -806,6 +1188,7 @@ int main(void)
 	tcase_add_loop_test(streams, test_after_end, 0, COUNT(good));
 	tcase_add_loop_test(streams, test_bad, 0, COUNT(bad));
 	tcase_add_loop_test(streams, test_refused, 0, COUNT(refused));
+	tcase_add_test(streams, test_single_soa_of_all);
 	tcase_add_test(streams, test_expire);
 	tcase_add_test(streams, test_limit);
 	tcase_add_test(streams, test_query);
@@ -818,10 +1201,24 @@ int main(void)
 	tcase_add_test(zones, test_large_message);
 	tcase_add_test(zones, test_owner_memory);
 	tcase_add_test(zones, test_random);
+	tcase_add_test(zones, test_query_increment);
+
+	TCase *changes = tcase_create("increments");
+	tcase_add_checked_fixture(changes, increments_setup, rcu_teardown);
+	tcase_set_timeout(changes, 300);
+	tcase_add_loop_test(changes, test_increment, 0, COUNT(increments));
+	tcase_add_loop_test(changes, test_increment_cut, 0, COUNT(increments));
+	tcase_add_loop_test(changes, test_misfit, 0, COUNT(misfits));
+	tcase_add_loop_test(changes, test_unfit, 0, COUNT(unfit));
+	tcase_add_test(changes, test_single_soa);
+	tcase_add_test(changes, test_increment_limit);
+	tcase_add_test(changes, test_other_base);
+	tcase_add_test(changes, test_increment_random);
 
 	Suite *suite = suite_create("transfer_in");
 	suite_add_tcase(suite, streams);
 	suite_add_tcase(suite, zones);
+	suite_add_tcase(suite, changes);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);

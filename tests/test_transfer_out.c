@@ -67,7 +67,7 @@ static void assert_same(const snapshot_t *a, const snapshot_t *b)
 static totals_t transfer(snapshot_t *snapshot, size_t limit)
 {
 	const builder_limits_t limits = { 0 };
-	transfer_in_t *in = transfer_in_new(snapshot->apex, &limits);
+	transfer_in_t *in = transfer_in_new(snapshot->apex, &limits, NULL);
 	builder_t *builder = builder_new(snapshot->apex, &limits);
 	transfer_out_t *out = transfer_out_new(snapshot);
 	totals_t totals = { 0 };
@@ -94,7 +94,8 @@ static totals_t transfer(snapshot_t *snapshot, size_t limit)
 	/* Builders drop duplicates; none may have been sent. */
 	ck_assert_uint_eq(totals.records, snapshot->records + 1);
 	snapshot_t *arrived = NULL;
-	ck_assert_int_eq(transfer_in_finish(in, &arrived), KNOT_EOK);
+	history_run_t run = { 0 };
+	ck_assert_int_eq(transfer_in_finish(in, NULL, &arrived, &run), KNOT_EOK);
 	transfer_in_free(in);
 	assert_same(snapshot, arrived);
 	snapshot_unpin(arrived);

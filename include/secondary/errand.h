@@ -10,12 +10,16 @@
  * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. What is answered FORMERR is asked
  * again without EDNS (RFC 6891, section 7); a remote with `no-edns` spares itself that. Which errand may begin is turns.h.
  *
+ * A transfer asks for an increment (IXFR over TCP) where there is a version to begin at and not the whole zone is wanted
+ * (refresh_base()). Any trouble with it, from a refusal to a record that does not fit, is followed by AXFR from the same primary
+ * at once, with one line in the log. Only a primary that is not there, or expired, is not asked again.
+ *
  * A version that is to be checked (`zonemd-verify`) is hashed by the loop when it has nothing else to do, in steps of a millisecond,
  * one zone after the other, so that other zones wait for one step, not for the zone; the errand keeps its turn until then. A million
  * records of 45 octets take 0.3 s of it.
  *
- * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size. Memory: the
- * errand is part of its zone's agent, so that asking allocates nothing but its remote.
+ * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size, or that of the
+ * increment. Memory: the errand is part of its zone's agent, so that asking allocates nothing but its remote.
  */
 #pragma once
 
@@ -55,7 +59,12 @@ typedef struct errand {
 	soa_probe_t *probe;      /*!< Probe, once it runs. */
 	transfer_in_t *transfer; /*!< Transfer, once it runs. */
 	transfer_status_t status;
+	bool asks_increment;     /*!< IXFR, */
+	bool wants_whole;        /*!< which failed: AXFR now. */
+	bool is_started;         /*!< The log says what comes. */
 	snapshot_t *snapshot;    /*!< Transfer: the version, while it is checked. Own. */
+	snapshot_t *base;        /*!< If that is a draft: what it was made on top of. Pinned. */
+	history_run_t run;       /*!< And the differences that lead to it. Own. */
 	zonemd_t *zonemd;        /*!< The check. */
 	TAILQ_ENTRY(errand) check;
 } errand_t;

@@ -179,12 +179,28 @@ void refresh_timer(refresh_t *refresh);
 void refresh_probed(refresh_t *refresh, primary_answer_t answer, uint32_t serial, uint32_t expire, const char *reason);
 
 /*!
+ * \brief The version that an increment may begin at. NULL: there is none, or the whole zone is wanted, whatever its serial.
+ *
+ * While ops->transfer is under way. Borrow, until the next call for this zone; of the same serial until the transfer's end.
+ */
+snapshot_t *refresh_base(const refresh_t *refresh);
+
+/*!
  * \brief The end of ops->transfer.
  *
- * \param snapshot  Taken: the new version, which is checked (serial: RFC 1982) and published. NULL: failed with \a reason.
+ * \param snapshot  Taken: the new version, which is checked (serial: RFC 1982) and published; if a draft, made on top of
+ *                  refresh_base(). NULL: failed with \a reason.
+ * \param run       Taken: the differences that lead to it from refresh_base(). NULL or none: a full transfer.
  * \param expire    With a snapshot: as with refresh_probed(); EXPIRE_NONE: what was said there.
  */
-void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, uint32_t expire, const char *reason);
+void refresh_transferred(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run, uint32_t expire, const char *reason);
+
+/*!
+ * \brief In place of it: the primary was asked for an increment and has nothing newer; its \a serial is ours or older.
+ *
+ * \param expire  As with refresh_transferred().
+ */
+void refresh_unchanged(refresh_t *refresh, uint32_t serial, uint32_t expire);
 
 /*!
  * \brief In place of either: the primary was not asked, it is left alone until \a again_ms for what it did to other zones.
@@ -203,6 +219,15 @@ void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, b
 
 /*! \brief A command of the operator: at once, without jitter. */
 void refresh_command(refresh_t *refresh, refresh_command_t command);
+
+/*!
+ * \brief A compact copy (amend_compact()) of the version \a was is there: it takes the place of that version, of which nobody is
+ *        told. If another one serves by now, the differences that led there are applied to the copy first.
+ *
+ * \param copy  Taken.
+ * \return false: the way to the present version is not known (difference-max-size), the copy is gone.
+ */
+bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy);
 
 /*! \brief Fills \a ret; borrowed parts are valid until the next call of any refresh_…() for this zone. */
 void refresh_status(const refresh_t *refresh, refresh_status_t *ret);

@@ -112,6 +112,13 @@ static inline snapshot_t *zone_borrow(const zone_t *zone)
  */
 void zone_publish(zone_t *zone, snapshot_t *snapshot, int64_t expired_at);
 
+/*!
+ * \brief Publishes the version that serves once more, in other memory (taken; a draft is committed), and retires the one before.
+ *
+ * For readers nothing changes, so no observer is told. Thread: the worker.
+ */
+void zone_replace(zone_t *zone, snapshot_t *snapshot);
+
 /*! \brief A version of \a zone has been published. Thread: the worker. */
 typedef void (*zone_observer_f)(zone_t *zone);
 
