@@ -7,6 +7,7 @@
  *     other threads --letters--> agent (one a zone) --> refresh machine --> errand --> primary
  *                                      |                      |
  *                                      +-- alarm          published --> notices --> targets
+ *                                                                  \--> compaction
  */
 #include "secondary/worker.h"
 
@@ -24,6 +25,7 @@
 #include "mailbox.h"
 #include "secondary/address.h"
 #include "secondary/agenda.h"
+#include "secondary/compaction.h"
 #include "secondary/directory.h"
 #include "secondary/errand.h"
 #include "secondary/notify_out.h"
@@ -84,6 +86,7 @@ struct agent {
 	notify_zone_t notices;
 	struct waits checks;     /*!< Who waits for the end of what is under way, */
 	struct waits tellings;   /*!< and for that of notices. */
+	compaction_t compaction;
 };
 
 static struct {
@@ -104,6 +107,7 @@ static struct {
 	LIST_HEAD(, agent) agents;
 	errands_t errands;
 	notify_out_t notify;
+	compactor_t compactor;
 	void (*checked)(zone_t *zone);
 	saver_t saver;
 	bool stopping;
@@ -249,6 +253,7 @@ static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, hist
 	agent_t *agent = ctx;
 	saver_published(&agent->saved, before, refresh_version(refresh));
 	versions_follow(&agent->versions, before, refresh_version(refresh), run);
+	compaction_want(&worker.compactor, &agent->compaction, refresh);
 }
 
 /*! The version outlives the process: others may be told. */
@@ -323,6 +328,7 @@ static void agent_close(agent_t *agent)
 	versions_close(&agent->versions);
 	saver_close(&agent->saved);
 	notify_out_cancel(&agent->notices);
+	compaction_cancel(&worker.compactor, &agent->compaction);
 	refresh_free(agent->refresh);
 	waits_done(&agent->checks, knot_strerror(KNOT_ENOZONE));
 	waits_done(&agent->tellings, knot_strerror(KNOT_ENOZONE));
@@ -433,6 +439,7 @@ static void stop(void)
 	notify_out_stop(&worker.notify);
 	saver_stop(&worker.saver);
 	uv_close((uv_handle_t *)&worker.timer, NULL);
+	compactor_stop(&worker.compactor);
 	uv_close((uv_handle_t *)&worker.wake, NULL);
 }
 
@@ -538,6 +545,7 @@ static int worker_begin(const worker_options_t *options)
 	notify_out_init(&worker.notify, &worker.loop, pauses_ms);
 	worker.notify.told = on_told;
 	saver_init(&worker.saver, &worker.loop);
+	compactor_init(&worker.compactor, &worker.loop);
 	ret = thread_create();
 	if (ret != KNOT_EOK) {
 		stop();

@@ -5,7 +5,8 @@
  * \brief The one background thread of the process: a libuv loop that owns every timer and socket of all zones.
  *
  * It runs the refresh machine of each zone (refresh.h), the errands that those ask for (errand.h: SOA probes, transfers), their
- * timers, and tells others of new versions (notify_out.h). Other threads only leave letters: a wait-free queue and a wake-up.
+ * timers, tells others of new versions (notify_out.h), and has them compacted (compaction.h). Other threads only leave letters: a
+ * wait-free queue and a wake-up.
  *
  * Fairness. At most `transfer-limit` transfers run, `transfer-limit-remote` of them with one address, and WORKER_PROBES_MAX
  * probes; further ones wait for their turn (turns.h), urgent ones (NOTIFY, commands) less long. A primary that does not answer
@@ -48,7 +49,7 @@ int worker_start(const worker_options_t *options);
  *
  * No other worker_…() may be under way or follow then. What zones serve stays published.
  * Thread: unload(), registered with RCU, outside read sections. Blocks: for what the worker does at the moment (milliseconds;
- * a version being completed: its size), and for two grace periods.
+ * a version being completed or compacted: its size), and for two grace periods.
  */
 void worker_stop(void);
 
