@@ -153,16 +153,21 @@ class Server:
     kind = None
     #: A line of the log that says: it listens and serves.
     ready = None
-    #: A line of the log for each full transfer that it sent; {zone} is the name without final dot.
+    #: A line of the log for each transfer that it sent, whole or an increment; {zone} is the name without final dot.
     sent = None
     #: A wrapped server runs under what SECONDARY_WRAP and SECONDARY_PRELOAD say.
     wrapped = False
 
-    def __init__(self, path, address="127.0.0.1", port=None, zones=None, key=None, notify=(), conf=""):
+    def __init__(self, path, address="127.0.0.1", port=None, zones=None, key=None, notify=(), conf="", zone_conf="", updates=False,
+                 mirrored=(), primaries=()):
         self.path, self.address = Path(path), address
         self.port = port or free_port(address)
         self.zones = {str(name).rstrip("."): text for name, text in (zones or {}).items()}
         self.key, self.notify, self.extra = key, list(notify), conf
+        #: Lines in each zone; may anybody change zones by UPDATE?
+        self.zone_conf, self.updates = zone_conf, updates
+        #: Zones that it is secondary for, and of whom.
+        self.mirrored, self.primaries = [str(name).rstrip(".") for name in mirrored], list(primaries)
         self.process = None
         self.path.mkdir(parents=True)
         self.log = self.path / "log"
@@ -203,7 +208,7 @@ class Server:
         return await_event(look, f"{self.path.name}: /{pattern}/ in {self.log}", timeout)
 
     def transfers(self, zone, after=0):
-        """How many full transfers of the zone its log tells about."""
+        """How many transfers of the zone, whole ones and increments, its log tells about."""
         return len(re.findall(self.sent.format(zone=re.escape(str(zone).rstrip("."))), self.log_text(after)))
 
     # Process
@@ -303,12 +308,11 @@ class Knotd(Server):
 
     kind = "knotd"
     ready = r"server started"
-    sent = r"\[{zone}\.\] AXFR, outgoing, .*finished"
+    sent = r"\[{zone}\.\] [AI]XFR, outgoing, .*finished"
 
-    def __init__(self, path, mirrored=(), primaries=(), zone_conf="", template_conf="", server_conf="", workers=2, **common):
+    def __init__(self, path, template_conf="", server_conf="", workers=2, **common):
         super().__init__(path, **common)
-        self.mirrored, self.primaries = [str(name).rstrip(".") for name in mirrored], list(primaries)
-        self.zone_conf, self.template_conf, self.server_conf, self.workers = zone_conf, template_conf, server_conf, workers
+        self.template_conf, self.server_conf, self.workers = template_conf, server_conf, workers
         self.run, self.storage, self.database = self.path / "run", self.path / "storage", self.path / "database"
         for directory in (self.run, self.storage, self.database):
             directory.mkdir()
@@ -358,6 +362,8 @@ class Knotd(Server):
         """ACL rules by name, valid for all zones: transfers out with the own key, NOTIFY from the primaries with theirs."""
         rules = {"transfers": ("transfer", self.key)}
         rules.update((f"notify{n}", ("notify", peer.key)) for n, peer in enumerate(self.primaries))
+        if self.updates:
+            rules["updates"] = ("update", None)
         return rules
 
     def _acl(self):
@@ -481,7 +487,7 @@ class Secondary(Knotd):
 class Nsd(Server):
     kind = "nsd"
     ready = r"nsd started|setup of .* done|nsd starting"
-    sent = r"axfr for {zone}\."
+    sent = r"[ai]xfr for {zone}\."
 
     def command(self):
         return [tool("nsd"), "-d", "-c", self.conf, "-V", "2"]
@@ -503,7 +509,11 @@ class Nsd(Server):
             text += f"key:\n    name: {self.key.name}\n    algorithm: {self.key.algorithm}\n    secret: \"{self.key.secret}\"\n"
         for name in self.zones:
             text += f"zone:\n    name: {absolute(name)}\n    zonefile: \"{self.zone_file(name)}\"\n    provide-xfr: 127.0.0.0/8 {key}\n"
-            text += f"    outgoing-interface: {self.address}\n"
+            text += f"    outgoing-interface: {self.address}\n{self.zone_conf}"
+            text += "".join(f"    notify: {peer.address}@{peer.port} {key}\n" for peer in self.notify)
+        for name in self.mirrored:
+            text += f"zone:\n    name: {absolute(name)}\n    provide-xfr: 127.0.0.0/8 {key}\n    outgoing-interface: {self.address}\n{self.zone_conf}"
+            text += "".join(f"    request-xfr: {peer.address}@{peer.port} {key}\n    allow-notify: {peer.address} NOKEY\n" for peer in self.primaries)
             text += "".join(f"    notify: {peer.address}@{peer.port} {key}\n" for peer in self.notify)
         return text + self.extra
 
@@ -526,7 +536,7 @@ class Copied(Server):
 class Named(Copied):
     kind = "named"
     ready = r" running$"
-    sent = r"transfer of '{zone}/IN': AXFR started"
+    sent = r"transfer of '{zone}/IN': (AXFR|IXFR|AXFR-style IXFR) started"
 
     def command(self):
         return [self.binary(), "-g", "-n", "1", "-c", self.conf]
@@ -543,8 +553,12 @@ class Named(Copied):
                  f"query-source address {self.address}; transfer-source {self.address}; notify-source {self.address};\n"
                  f"allow-transfer {{ {allow} }}; notify explicit; also-notify {{ {peers} }}; notify-delay 0;\n"
                  f"dnssec-validation no; check-names primary ignore; }};\ncontrols {{ }};\n")
+        more = self.zone_conf + (" allow-update { 127.0.0.0/8; };" if self.updates else "")
         for name in self.zones:
-            text += f'zone "{absolute(name)}" {{ type primary; file "{self.zone_file(name)}"; check-integrity no; }};\n'
+            text += f'zone "{absolute(name)}" {{ type primary; file "{self.zone_file(name)}"; check-integrity no; {more} }};\n'
+        primaries = " ".join(f"{peer.address} port {peer.port}" + (f' key "{self.key.name}"' if self.key else "") + ";" for peer in self.primaries)
+        for name in self.mirrored:
+            text += f'zone "{absolute(name)}" {{ type secondary; file "{self.zone_file(name)}"; primaries {{ {primaries} }}; {self.zone_conf} }};\n'
         return text + self.extra
 
     def set_zone(self, zone, text):
