@@ -267,6 +267,11 @@ void versions_set_max(versions_t *versions, uint64_t max)
 {
 	versions->max = max;
 	history_trim(&versions->zone->history, limit(versions));
+	if (max == 0) { /* Nothing of what waits will be kept. */
+		give_up(versions);
+		drop_steps(versions);
+		advance(versions);
+	}
 }
 
 void versions_open(versions_t *versions, uv_loop_t *loop, zone_t *zone, uint64_t max,
@@ -278,6 +283,13 @@ void versions_open(versions_t *versions, uv_loop_t *loop, zone_t *zone, uint64_t
 	const snapshot_t *version = zone_borrow(zone);
 	versions->octets = version != NULL ? version->octets : 0;
 	rcu_read_unlock();
+}
+
+void versions_forget(versions_t *versions)
+{
+	versions_close(versions);
+	forget(versions);
+	versions->is_owed = false;
 }
 
 void versions_close(versions_t *versions)

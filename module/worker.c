@@ -700,6 +700,9 @@ typedef struct {
 static void run_command(agent_t *agent, void *ctx)
 {
 	const order_t *order = ctx;
+	if (order->command == REFRESH_PURGE) {
+		versions_forget(&agent->versions);
+	}
 	refresh_command(agent->refresh, order->command);
 	if (order->wait != NULL) {
 		LIST_INSERT_HEAD(&agent->checks, order->wait, entry); /* A check is under way now: its end comes later. */

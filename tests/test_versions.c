@@ -353,6 +353,55 @@ START_TEST(test_closed)
 }
 END_TEST
 
+/* Purged while it is compared: nobody hears of it, and the next version is the first one. */
+START_TEST(test_forgotten)
+{
+	open_with(1 << 20);
+	always_aside();
+	publish(1);
+	publish(2);
+	run_loop();
+	ck_assert_uint_eq(world.told, 2);
+	occupy_pool();
+	publish(3);
+	publish_increment(4);
+	zone_publish(world.zone, NULL, 0);
+	world.last = NULL;
+	versions_forget(&world.versions);
+	ck_assert_uint_eq(world.zone->history.count, 0);
+	free_pool();
+	run_loop();
+	ck_assert_uint_eq(world.told, 2);
+	ck_assert_uint_eq(world.zone->history.count, 0);
+	publish(4);
+	publish(5);
+	run_loop();
+	ck_assert_uint_eq(world.told, 4);
+	ck_assert_str_eq(way(4), "4 5 ");
+	versions_close(&world.versions);
+}
+END_TEST
+
+/* Nothing is to be kept any more: what waits is not compared, and others are told at once. */
+START_TEST(test_off_meanwhile)
+{
+	open_with(1 << 20);
+	always_aside();
+	publish(1);
+	occupy_pool();
+	publish(2);
+	publish(3);
+	ck_assert_uint_eq(world.told, 1);
+	versions_set_max(&world.versions, 0);
+	ck_assert_uint_eq(world.told, 2);
+	free_pool();
+	run_loop();
+	ck_assert_uint_eq(world.told, 2);
+	ck_assert_uint_eq(world.zone->history.count, 0);
+	versions_close(&world.versions);
+}
+END_TEST
+
 static void setup(void)
 {
 	rcu_register_thread();
@@ -384,6 +433,8 @@ int main(void)
 	tcase_add_test(tcase, test_recovered);
 	tcase_add_loop_test(tcase, test_limits, 0, 2);
 	tcase_add_test(tcase, test_closed);
+	tcase_add_test(tcase, test_forgotten);
+	tcase_add_test(tcase, test_off_meanwhile);
 
 	Suite *suite = suite_create("versions");
 	suite_add_tcase(suite, tcase);

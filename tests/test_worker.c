@@ -26,6 +26,7 @@
 #include <libknot/packet/wire.h>
 
 #include "secondary/report.h"
+#include "secondary/versions.h"
 #include "secondary/worker.h"
 #include "support.h"
 
@@ -163,11 +164,29 @@ static size_t append_ns(uint8_t *msg, size_t len)
 	return append(msg, len, ns, sizeof(ns));
 }
 
+static size_t append_addresses(uint8_t *msg, size_t len, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const uint8_t address[] = { 0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, i >> 8, i & 0xFF };
+		len = append(msg, len, address, sizeof(address));
+	}
+	knot_wire_set_ancount(msg, knot_wire_get_ancount(msg) + count);
+	return len;
+}
+
 /*! No primary says anything about names that begin so. */
 static bool is_mute(const uint8_t *query)
 {
 	return memcmp(query + 12, "\4mute", 5) == 0;
 }
+
+/*! Zones with names that begin so have LARGE_RECORDS more, all in the first message: they are compared in a thread of the pool. */
+static bool is_large(const uint8_t *query)
+{
+	return memcmp(query + 12, "\5large", 6) == 0;
+}
+
+enum { LARGE_RECORDS = VERSIONS_AT_ONCE / 2 };
 
 /*! Header and question of the answer to \a query. */
 static size_t begin_answer(const uint8_t *query, uint8_t *msg)
@@ -259,10 +278,12 @@ static void send_framed(int fd, uint8_t *framed, size_t len)
 /*! The transfer's two messages. */
 static void send_zone(int fd, const uint8_t *query, uint32_t serial, bool first, bool second)
 {
-	uint8_t framed[514], *msg = framed + 2;
+	uint8_t framed[2 + UINT16_MAX];
+	uint8_t *msg = framed + 2;
 	if (first) {
 		size_t len = begin_answer(query, msg);
-		send_framed(fd, framed, append_ns(msg, append_soa(msg, len, serial)));
+		len = append_ns(msg, append_soa(msg, len, serial));
+		send_framed(fd, framed, is_large(query) ? append_addresses(msg, len, LARGE_RECORDS) : len);
 	}
 	if (second) {
 		size_t len = begin_answer(query, msg);
@@ -899,6 +920,85 @@ START_TEST(test_waits)
 }
 END_TEST
 
+/* The threads of libuv's pool, which all loops share, occupied. */
+
+enum { POOL = 4 };
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_at_gate(uv_work_t *work)
+{
+	(void)work;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+}
+
+static void on_passed(uv_work_t *work, int status)
+{
+	(void)work, (void)status;
+}
+
+static void occupy_pool(uv_loop_t *loop, uv_work_t occupiers[static POOL])
+{
+	ck_assert_int_eq(uv_loop_init(loop), 0);
+	pthread_mutex_lock(&gate);
+	for (unsigned i = 0; i < POOL; i++) {
+		uv_queue_work(loop, &occupiers[i], wait_at_gate, on_passed);
+	}
+}
+
+static void free_pool(uv_loop_t *loop)
+{
+	pthread_mutex_unlock(&gate);
+	uv_run(loop, UV_RUN_DEFAULT);
+	ck_assert_int_eq(uv_loop_close(loop), 0);
+}
+
+/*! A zone is purged while its versions are compared: nobody is told of what is not there, and nothing of it is kept. */
+START_TEST(test_purge_while_comparing)
+{
+	primary_server_t server;
+	server_start(&server, ANSWER);
+	unsigned port;
+	int target = target_open(&port);
+	char directory[] = "/tmp/secondary-worker.XXXXXX", file[sizeof(directory) + 32];
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	stanza_t *settings = telling(server.port, port);
+	settings->difference_max_size = 1 << 20;
+	settings->store = strdup(directory);
+	zone_t *zone = zone_begin("large.example", settings);
+	ck_assert_uint_eq(target_hear(target), 1);
+
+	uv_loop_t loop;
+	uv_work_t occupiers[POOL];
+	occupy_pool(&loop, occupiers);
+	server_set(&server, ANSWER, 2);
+	notify(zone);
+	AWAIT_LOG("serial 1 -> 2");
+	server_set(&server, REFUSE, 2);
+	worker_wait_t purged = { 0 }, checked = { 0 };
+	ck_assert_int_eq(worker_command(zone, REFRESH_PURGE, &purged), 0);
+	ck_assert_str_eq(await(&purged), "server responded with error 'REFUSED'");
+	free_pool(&loop);
+
+	server_set(&server, ANSWER, 3);
+	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &checked), 0);
+	ck_assert_str_eq(await(&checked), "");
+	ck_assert_uint_eq(target_hear(target), 3);
+	ck_assert_uint_eq(zone->history.count, 0);
+	zone_end(zone);
+	worker_stop();
+	sprintf(file, "%s/large.example.zone", directory);
+	ck_assert_int_eq(unlink(file), 0);
+	sprintf(file, "%s/lock", directory);
+	ck_assert_int_eq(unlink(file), 0);
+	ck_assert_int_eq(rmdir(directory), 0);
+	ck_assert_int_eq(worker_start(&options), 0);
+	close(target);
+	server_stop(&server);
+}
+END_TEST
+
 /*! No more transfers than allowed at once, in all and from one address; all come in the end. */
 START_TEST(test_limits)
 {
@@ -1296,6 +1396,7 @@ int main(void)
 	tcase_add_test(tcase, test_load_fails);
 	tcase_add_test(tcase, test_notify_out);
 	tcase_add_test(tcase, test_waits);
+	tcase_add_test(tcase, test_purge_while_comparing);
 	tcase_add_test(tcase, test_limits);
 	tcase_add_test(tcase, test_silent);
 	tcase_add_test(tcase, test_promoted);

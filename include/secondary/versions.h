@@ -67,5 +67,8 @@ void versions_set_max(versions_t *versions, uint64_t max);
  */
 void versions_follow(versions_t *versions, snapshot_t *before, snapshot_t *now, history_run_t *run);
 
+/*! \brief No version serves any more (purged): nobody is told of the one that did, and nothing of it is kept. */
+void versions_forget(versions_t *versions);
+
 /*! \brief Gives up what is under way, which ends in the loop without being heard of. What is kept stays with the zone. */
 void versions_close(versions_t *versions);
