@@ -6,8 +6,10 @@ from pathlib import Path
 
 import generators
 import harness
+import zones
 from harness import median, spread
 from load import load_once
+from many import many_names
 from servers import await_event
 
 TRANSFERRED, KEPT = "transferred", "kept"
@@ -50,12 +52,38 @@ def bench_zone(servers, arguments, key, zone):
     return results.median(KEPT, 0), primary.records
 
 
+def bench_count(servers, arguments, count):
+    """Very many zones of ten records."""
+    path, names = servers.path / f"many{count}", many_names(count)
+    primary = zones.Primary(path / "primary", names, [])
+    peers = {TRANSFERRED: zones.ListedSecondary(path / "transferred", names, [primary], scope="global"),
+             KEPT: zones.ListedSecondary(path / "kept", names, [primary], scope="global", items={"store": str(path / "store")})}
+    for server in (primary, *peers.values()):
+        servers.all.append(server)
+        harness.quiet(server)
+    primary.start()
+    zones.load_once(peers[KEPT], names)
+    assert len(os.listdir(path / "store")) == count + 1
+    results = harness.in_turns(arguments.rounds, peers, lambda _, server: zones.load_once(server, names))
+    primary.stop()
+
+    harness.say(f"### store: {count:,} zones of 10 records, from start to all of them answering\n")
+    rows = []
+    for name in peers:
+        times, used, octets = (results.column(name, place) for place in range(3))
+        rows.append((name, f"{median(times):.2f}", spread(times), f"{median(harness.ratios(times, results.column(TRANSFERRED, 0))):.2f}", f"{median(used):.2f}",
+                     f"{median(octets) / harness.MB:.0f}"))
+    harness.table(("zones", "seconds", "least – most", "ratio to transfer", "CPU (s)", "memory (MB)"), rows)
+
+
 def bench_store(servers, arguments):
     """Time from start to the first correct answer; files are in the page cache, as after a restart of the server alone."""
-    zones = generators.zones(arguments.small)
+    made = generators.zones(arguments.small)
     for key in ("h1m", "t1m"):
         if arguments.zone and key not in arguments.zone:
             continue
-        seconds, records = bench_zone(servers, arguments, key, zones[key])
+        seconds, records = bench_zone(servers, arguments, key, made[key])
         if key == "h1m":
             arguments.targets.tell("store h1m", f"{seconds:.3f} s for {records:,} records, load {os.getloadavg()[0]:.0f}", seconds <= BOUND)
+    if not arguments.zone:
+        bench_count(servers, arguments, 300 if arguments.small else 10_000)
