@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ways in which knotd is run: as a daemon (`-d`), with privileges dropped (`user`), and confined as Debian's knot.service does it.
 
-In each a zone comes, answers, is refreshed and survives a reload, and what the module makes (its control socket) belongs to whom it should.
+In each a zone comes, answers, is refreshed and survives a reload, and what the module makes (its control socket, the files of zones that are kept)
+belongs to whom it should.
 """
 
 import ctypes
@@ -151,6 +152,7 @@ def start(servers, cls, place, scope, **how):
     """A primary and a secondary of that class in the place; both run, the zone is served."""
     primary = servers.knotd({ZONE: zone_text(ZONE, "www A 192.0.2.3\n")}, name="primary")
     secondary = cls(place / "secondary", names=[ZONE], primaries=[primary], scope=scope, **how)
+    secondary.items["store"] = str(secondary.storage / "kept")
     servers.all.append(secondary)
     primary.notify.append(secondary)
     primary.start()
@@ -184,8 +186,11 @@ def assert_dropped(secondary):
     for task in Path(f"/proc/{secondary.process.pid}/task").iterdir():
         status = status_of(task.relative_to("/proc"))
         assert set(status["Uid"].split()) == {str(uid)} and set(status["Gid"].split()) == {str(gid)}
-    made = secondary.control.stat()
-    assert (made.st_uid, made.st_gid) == (uid, gid)
+    kept = secondary.storage / "kept" / f"{ZONE}.zone"
+    await_event(kept.exists, "the file of the zone")
+    for path in (secondary.control, kept, kept.parent):
+        assert (path.stat().st_uid, path.stat().st_gid) == (uid, gid)
+    assert not kept.stat().st_mode & 0o7 and not kept.parent.stat().st_mode & 0o7
 
 
 def sighup(secondary):
