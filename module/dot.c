@@ -7,10 +7,8 @@
 #include "secondary/dot.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,46 +16,25 @@
 
 /*! Between two looks at time limits. */
 #define TICK_MS        250
-/*! Octets of TLS that are read at once: a record at most. */
-#define INPUT_SIZE     (16384 + 512)
-/*! What GnuTLS has given out and the socket not taken yet, at most; more than all questions at once. */
-#define OUTPUT_MAX     (256 * 1024)
 /*! A response with its length. */
 #define MESSAGE_BUFFER (2 + UINT16_MAX)
 /*! RFC 7830. */
 #define OPTION_PADDING 12
-/*! Type, class, TTL and length of OPT: where the length stands, from its end. */
+/*! Where the length of OPT's options stands, from its end. */
 #define OPT_LENGTH     2
 
-struct dot_trust {
-	gnutls_certificate_credentials_t credentials;
-	gnutls_priority_t priority;
-};
-
-typedef enum {
-	CONNECTING,
-	HANDSHAKE,
-	OPEN,
-} phase_t;
-
-/*! One connection. Its client lets go of it when it ends; it is freed when the loop has closed its handles. */
+/*! One connection. Its client lets go of it when it ends; it is freed when the loop has closed its timer. */
 typedef struct {
 	dot_client_t *client;     /*!< NULL: it has ended. */
-	uv_tcp_t tcp;
+	tls_stream_t *stream;
 	uv_timer_t tick;
-	uv_connect_t connect;
-	unsigned handles;         /*!< That are not closed yet. */
-	gnutls_session_t session;
-	phase_t phase;
+	bool open;
 	bool worked;              /*!< An answer has come over it. */
 	bool broken;              /*!< It did not take a question: ends at the next tick. */
 	uint64_t began_ms;
 	uint64_t heard_ms;        /*!< When some of a message came last; what TLS has to say does not count. */
 	uint64_t used_ms;         /*!< When a question was under way last. */
-	size_t unwritten;         /*!< Octets that the socket has not taken yet. */
-	size_t in_pos, in_len;
 	size_t have;              /*!< Octets in \a message. */
-	uint8_t in[INPUT_SIZE];
 	uint8_t message[MESSAGE_BUFFER];
 } connection_t;
 
@@ -79,67 +56,13 @@ struct dot_client {
 	uv_loop_t *loop;
 	struct sockaddr_storage remote;
 	char *name;
-	dot_trust_t *trust;
+	tls_trust_t *trust;
 	dot_trouble_f trouble;
 	void *trouble_ctx;
 	bool complained;          /*!< Of a handshake, since one succeeded. */
 	connection_t *connection; /*!< NULL: none. */
 	dot_question_t *first, *last;
 };
-
-/*! Octets on their way to the socket. */
-typedef struct {
-	uv_write_t write;
-	connection_t *connection;
-	size_t len;
-	uint8_t octets[];
-} output_t;
-
-/* -- trust ------------------------------------------------------------------------------------------------------------ */
-
-static int read_authorities(gnutls_certificate_credentials_t credentials, const char *path)
-{
-	if (path == NULL) {
-		/* Without any, all servers fail, and it is said why. */
-		(void)gnutls_certificate_set_x509_system_trust(credentials);
-		return KNOT_EOK;
-	}
-	return gnutls_certificate_set_x509_trust_file(credentials, path, GNUTLS_X509_FMT_PEM) > 0 ? KNOT_EOK : KNOT_ENOENT;
-}
-
-int dot_trust_new(const char *path, dot_trust_t **ret_trust)
-{
-	dot_trust_t *trust = calloc(1, sizeof(*trust));
-	if (trust == NULL) {
-		return KNOT_ENOMEM;
-	}
-	int ret = KNOT_ENOMEM;
-	if (gnutls_certificate_allocate_credentials(&trust->credentials) == GNUTLS_E_SUCCESS &&
-	    gnutls_priority_init2(&trust->priority, "-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", NULL,
-	                          GNUTLS_PRIORITY_INIT_DEF_APPEND) == GNUTLS_E_SUCCESS) {
-		ret = read_authorities(trust->credentials, path);
-	}
-	if (ret != KNOT_EOK) {
-		dot_trust_free(trust);
-		return ret;
-	}
-	*ret_trust = trust;
-	return KNOT_EOK;
-}
-
-void dot_trust_free(dot_trust_t *trust)
-{
-	if (trust == NULL) {
-		return;
-	}
-	if (trust->priority != NULL) {
-		gnutls_priority_deinit(trust->priority);
-	}
-	if (trust->credentials != NULL) {
-		gnutls_certificate_free_credentials(trust->credentials);
-	}
-	free(trust);
-}
 
 /* -- questions -------------------------------------------------------------------------------------------------------- */
 
@@ -241,73 +164,11 @@ static dot_question_t *find_asked(const dot_client_t *client, const uint8_t *wir
 	return NULL;
 }
 
-/* -- the socket ------------------------------------------------------------------------------------------------------- */
-
-static void connection_end(connection_t *connection);
-
-static void on_written(uv_write_t *write, int status)
-{
-	output_t *output = write->data;
-	connection_t *connection = output->connection;
-	connection->unwritten -= output->len;
-	free(output);
-	if (status != 0 && connection->client != NULL) {
-		connection_end(connection);
-	}
-}
-
-/*! GnuTLS has octets for the socket. What does not go at once is kept until it does. */
-static ssize_t push(gnutls_transport_ptr_t ctx, const void *octets, size_t len)
-{
-	connection_t *connection = ctx;
-	uv_stream_t *stream = (uv_stream_t *)&connection->tcp;
-	uv_buf_t buf = uv_buf_init((char *)octets, len);
-	const int taken = connection->unwritten == 0 ? uv_try_write(stream, &buf, 1) : 0;
-	const size_t done = taken > 0 ? taken : 0;
-	if (done == len) {
-		return len;
-	}
-	output_t *output = connection->unwritten + len <= OUTPUT_MAX ? malloc(sizeof(*output) + len - done) : NULL;
-	if (output == NULL || (taken < 0 && taken != UV_EAGAIN)) {
-		free(output);
-		gnutls_transport_set_errno(connection->session, ECONNRESET);
-		return -1;
-	}
-	output->write.data = output;
-	output->connection = connection;
-	output->len = len - done;
-	memcpy(output->octets, (const uint8_t *)octets + done, output->len);
-	buf = uv_buf_init((char *)output->octets, output->len);
-	if (uv_write(&output->write, stream, &buf, 1, on_written) != 0) {
-		free(output);
-		gnutls_transport_set_errno(connection->session, ECONNRESET);
-		return -1;
-	}
-	connection->unwritten += output->len;
-	return len;
-}
-
-/*! GnuTLS wants octets of the socket. */
-static ssize_t pull(gnutls_transport_ptr_t ctx, void *dst, size_t len)
-{
-	connection_t *connection = ctx;
-	const size_t left = connection->in_len - connection->in_pos;
-	if (left == 0) {
-		gnutls_transport_set_errno(connection->session, EAGAIN);
-		return -1;
-	}
-	len = len < left ? len : left;
-	memcpy(dst, connection->in + connection->in_pos, len);
-	connection->in_pos += len;
-	return len;
-}
+/* -- a connection's life ---------------------------------------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle)
 {
-	connection_t *connection = handle->data;
-	if (--connection->handles == 0) {
-		free(connection);
-	}
+	free(handle->data);
 }
 
 /*! The client has no connection any more. */
@@ -315,20 +176,32 @@ static void connection_close(connection_t *connection)
 {
 	connection->client->connection = NULL;
 	connection->client = NULL;
-	gnutls_deinit(connection->session);
-	uv_close((uv_handle_t *)&connection->tcp, on_closed);
+	tls_stream_close(connection->stream);
 	uv_close((uv_handle_t *)&connection->tick, on_closed);
 }
 
 static int connection_open(dot_client_t *client);
 
-/*! May the question be put to another connection? */
-static bool is_due_again(const connection_t *connection, const dot_question_t *question)
+/*! Takes the question out of the client's list and puts it into another one, of those that have failed. */
+static void question_fail(dot_question_t *question, dot_question_t **failed)
 {
-	return connection->worked && !question->again;
+	question_unlink(question);
+	question->next = *failed;
+	*failed = question;
 }
 
-/*! It is of no use any more. Questions that it had go to another one, or fail. */
+static void call_failed(dot_question_t *failed)
+{
+	for (dot_question_t *next; failed != NULL; failed = next) {
+		next = failed->next;
+		const dot_done_f done = failed->done;
+		void *ctx = failed->ctx;
+		free(failed);
+		done(ctx, KNOT_ECONN, NULL, 0);
+	}
+}
+
+/*! It is of no use any more. Questions that it had go to another one, if it has worked and they were not there already, or fail. */
 static void connection_end(connection_t *connection)
 {
 	dot_client_t *client = connection->client;
@@ -337,108 +210,57 @@ static void connection_end(connection_t *connection)
 	connection_close(connection);
 	for (dot_question_t *each = client->first, *next; each != NULL; each = next) {
 		next = each->next;
-		if (is_due_again(connection, each) && each->deadline_ms > now) {
+		if (connection->worked && !each->again && each->deadline_ms > now) {
 			each->again = each->sent;
 			each->sent = false;
 		} else {
-			question_unlink(each);
-			each->next = failed;
-			failed = each;
+			question_fail(each, &failed);
 		}
 	}
 	if (client->first != NULL && connection_open(client) != KNOT_EOK) {
 		while (client->first != NULL) {
-			dot_question_t *each = client->first;
-			question_unlink(each);
-			each->next = failed;
-			failed = each;
+			question_fail(client->first, &failed);
 		}
 	}
-	while (failed != NULL) {
-		dot_question_t *each = failed;
-		failed = each->next;
-		/* No more in the client's list: question_end() would take it out. */
-		const dot_done_f done = each->done;
-		void *ctx = each->ctx;
-		free(each);
-		done(ctx, KNOT_ECONN, NULL, 0);
-	}
+	call_failed(failed);
 }
-
-/* -- TLS -------------------------------------------------------------------------------------------------------------- */
 
 static bool question_send(connection_t *connection, dot_question_t *question)
 {
-	const ssize_t len = 2 + question->len;
 	set_id(question);
 	question->sent = true;
 	question->sent_ms = connection->used_ms = uv_now(connection->client->loop);
-	return gnutls_record_send(connection->session, question->framed, len) == len;
+	return tls_stream_send(connection->stream, question->framed, 2 + question->len);
 }
 
-/*! Sends what waits for the connection. False: it has ended. */
-static bool send_waiting(connection_t *connection)
+/*! The server is who it should be: what waits for that is sent. */
+static void on_open(void *ctx)
 {
+	connection_t *connection = ctx;
+	connection->open = true;
+	connection->client->complained = false;
 	for (dot_question_t *each = connection->client->first; each != NULL; each = each->next) {
 		if (!question_send(connection, each)) {
 			connection_end(connection);
-			return false;
+			return;
 		}
 	}
-	return true;
 }
 
-/*! What is wrong with the certificate, or with TLS. */
-static const char *reason_of(connection_t *connection, int ret)
+static void on_end(void *ctx, const char *why)
 {
-	if (ret != GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR) {
-		return gnutls_strerror(ret);
-	}
-	const unsigned status = gnutls_session_get_verify_cert_status(connection->session);
-	if (status & GNUTLS_CERT_EXPIRED) {
-		return "certificate has expired";
-	}
-	if (status & GNUTLS_CERT_NOT_ACTIVATED) {
-		return "certificate is not valid yet";
-	}
-	if (status & GNUTLS_CERT_SIGNER_NOT_FOUND) {
-		return "certificate is not of a trusted authority";
-	}
-	if (status & GNUTLS_CERT_UNEXPECTED_OWNER) {
-		return "certificate is for another name";
-	}
-	return "certificate is not valid";
-}
-
-static void complain(connection_t *connection, int ret)
-{
+	connection_t *connection = ctx;
 	dot_client_t *client = connection->client;
-	if (!client->complained && client->trouble != NULL) {
-		client->trouble(client->trouble_ctx, &client->remote, reason_of(connection, ret));
+	if (why != NULL && !client->complained) {
+		client->complained = true;
+		if (client->trouble != NULL) {
+			client->trouble(client->trouble_ctx, &client->remote, why);
+		}
 	}
-	client->complained = true;
+	connection_end(connection);
 }
 
-/*! Goes on with the handshake. False: it has to wait, or the connection has ended. */
-static bool shake_hands(connection_t *connection)
-{
-	int ret;
-	do {
-		ret = gnutls_handshake(connection->session);
-	} while (ret < 0 && ret != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(ret));
-	if (ret == GNUTLS_E_AGAIN) {
-		return false;
-	}
-	if (ret != GNUTLS_E_SUCCESS) {
-		(void)gnutls_alert_send_appropriate(connection->session, ret);
-		complain(connection, ret);
-		connection_end(connection);
-		return false;
-	}
-	connection->client->complained = false;
-	connection->phase = OPEN;
-	return send_waiting(connection);
-}
+/* -- answers ---------------------------------------------------------------------------------------------------------- */
 
 /*! Hands over complete responses. False: the connection has ended meanwhile. */
 static bool take_messages(connection_t *connection)
@@ -465,90 +287,35 @@ static bool take_messages(connection_t *connection)
 	return true;
 }
 
-static void receive(connection_t *connection)
+static void on_octets(void *ctx, const uint8_t *octets, size_t len)
 {
-	for (;;) {
-		const ssize_t ret = gnutls_record_recv(connection->session, connection->message + connection->have,
-		                                       MESSAGE_BUFFER - connection->have);
-		/* It says so of a record that has nothing for us, too, as a ticket for the next handshake. */
-		if (ret == GNUTLS_E_AGAIN && connection->in_pos == connection->in_len) {
+	connection_t *connection = ctx;
+	connection->heard_ms = uv_now(connection->client->loop);
+	while (len > 0) {
+		/* There is always some room: what fills the buffer is a whole message. */
+		const size_t room = MESSAGE_BUFFER - connection->have;
+		const size_t part = len < room ? len : room;
+		memcpy(connection->message + connection->have, octets, part);
+		connection->have += part;
+		octets += part;
+		len -= part;
+		if (!take_messages(connection)) {
 			return;
 		}
-		if (ret <= 0 && (ret == 0 || gnutls_error_is_fatal(ret) || ret == GNUTLS_E_REHANDSHAKE)) {
-			connection_end(connection);
-			return;
-		}
-		if (ret > 0) {
-			connection->heard_ms = uv_now(connection->client->loop);
-			connection->have += ret;
-			if (!take_messages(connection)) {
-				return;
-			}
-		}
 	}
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
-{
-	(void)suggested;
-	connection_t *connection = handle->data;
-	*ret = uv_buf_init((char *)connection->in, INPUT_SIZE);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
-{
-	(void)buf;
-	connection_t *connection = stream->data;
-	if (nread < 0) {
-		connection_end(connection);
-		return;
-	}
-	/* GnuTLS takes all there is each time, and keeps what is not a whole record. */
-	connection->in_pos = 0;
-	connection->in_len = nread;
-	if (connection->phase == OPEN || shake_hands(connection)) {
-		receive(connection);
-	}
-}
-
-/* -- a connection's life ---------------------------------------------------------------------------------------------- */
-
-static int session_new(connection_t *connection)
-{
-	const dot_client_t *client = connection->client;
-	if (gnutls_init(&connection->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) != GNUTLS_E_SUCCESS) {
-		return KNOT_ENOMEM;
-	}
-	gnutls_session_t session = connection->session;
-	if (gnutls_priority_set(session, client->trust->priority) != GNUTLS_E_SUCCESS ||
-	    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, client->trust->credentials) != GNUTLS_E_SUCCESS ||
-	    gnutls_server_name_set(session, GNUTLS_NAME_DNS, client->name, strlen(client->name)) != GNUTLS_E_SUCCESS) {
-		gnutls_deinit(session);
-		return KNOT_ENOMEM;
-	}
-	gnutls_session_set_verify_cert(session, client->name, 0);
-	gnutls_transport_set_ptr(session, connection);
-	gnutls_transport_set_push_function(session, push);
-	gnutls_transport_set_pull_function(session, pull);
-	return KNOT_EOK;
-}
-
-/*! The server goes on without us; a connection that it must not confuse with one that was cut. */
-static void connection_finish(connection_t *connection)
-{
-	(void)gnutls_bye(connection->session, GNUTLS_SHUT_WR);
-	connection_close(connection);
-}
+/* -- time limits ------------------------------------------------------------------------------------------------------ */
 
 /*! A question's time is over. False: with it the connection has ended. */
 static bool expire(connection_t *connection, dot_question_t *question)
 {
-	if (connection->phase == OPEN && question->sent && connection->heard_ms < question->sent_ms) {
+	if (connection->open && question->sent && connection->heard_ms < question->sent_ms) {
 		connection->worked = false; /* Others that wait in vain need not do so again. */
 		connection_end(connection);
 		return false;
 	}
-	question_end(question, connection->phase == OPEN ? KNOT_ETIMEOUT : KNOT_ECONN, NULL, 0);
+	question_end(question, connection->open ? KNOT_ETIMEOUT : KNOT_ECONN, NULL, 0);
 	return connection->client != NULL;
 }
 
@@ -572,58 +339,34 @@ static void on_tick(uv_timer_t *tick)
 			return;
 		}
 	}
-	if (connection->broken || (connection->phase != OPEN && now - connection->began_ms >= DOT_CONNECT_MS)) {
+	if (connection->broken || (!connection->open && now - connection->began_ms >= DOT_CONNECT_MS)) {
 		connection_end(connection);
-	} else if (connection->phase != OPEN) {
-		return;
 	} else if (client->first != NULL) {
 		connection->used_ms = now;
-	} else if (now - connection->used_ms >= DOT_IDLE_MS) {
-		connection_finish(connection);
+	} else if (connection->open && now - connection->used_ms >= DOT_IDLE_MS) {
+		connection_close(connection);
 	}
-}
-
-static void on_connect(uv_connect_t *connect, int status)
-{
-	connection_t *connection = connect->data;
-	if (connection->client == NULL) {
-		return;
-	}
-	if (status != 0 || uv_read_start((uv_stream_t *)&connection->tcp, on_alloc, on_read) != 0) {
-		connection_end(connection);
-		return;
-	}
-	(void)uv_tcp_nodelay(&connection->tcp, 1);
-	connection->phase = HANDSHAKE;
-	(void)shake_hands(connection);
 }
 
 static int connection_open(dot_client_t *client)
 {
+	static const tls_stream_callbacks_t callbacks = { .open = on_open, .octets = on_octets, .end = on_end };
+	const tls_stream_params_t params = { .remote = &client->remote, .name = client->name, .trust = client->trust };
 	connection_t *connection = calloc(1, sizeof(*connection));
 	if (connection == NULL) {
 		return KNOT_ENOMEM;
 	}
-	connection->client = client;
-	connection->began_ms = connection->used_ms = uv_now(client->loop);
-	int ret = session_new(connection);
-	if (ret == KNOT_EOK && uv_tcp_init(client->loop, &connection->tcp) != 0) {
-		gnutls_deinit(connection->session);
-		ret = KNOT_ENOMEM;
-	}
+	int ret = tls_stream_open(client->loop, &params, &callbacks, connection, &connection->stream);
 	if (ret != KNOT_EOK) {
 		free(connection);
 		return ret;
 	}
+	connection->client = client;
+	connection->began_ms = connection->used_ms = uv_now(client->loop);
+	connection->tick.data = connection;
 	uv_timer_init(client->loop, &connection->tick);
-	connection->handles = 2;
-	connection->tcp.data = connection->tick.data = connection->connect.data = connection;
-	client->connection = connection;
-	if (uv_tcp_connect(&connection->connect, &connection->tcp, (const struct sockaddr *)&client->remote, on_connect) != 0) {
-		connection_close(connection);
-		return KNOT_ECONN;
-	}
 	uv_timer_start(&connection->tick, on_tick, TICK_MS, TICK_MS);
+	client->connection = connection;
 	return KNOT_EOK;
 }
 
@@ -657,11 +400,7 @@ void dot_client_free(dot_client_t *client)
 		dot_cancel(client->first);
 	}
 	if (client->connection != NULL) {
-		if (client->connection->phase == OPEN) {
-			connection_finish(client->connection);
-		} else {
-			connection_close(client->connection);
-		}
+		connection_close(client->connection);
 	}
 	free(client->name);
 	free(client);
@@ -700,7 +439,7 @@ int dot_ask(dot_client_t *client, const uint8_t *query, size_t len, unsigned tim
 		return ret;
 	}
 	connection_t *connection = client->connection;
-	if (connection->phase == OPEN && !connection->broken) {
+	if (connection->open && !connection->broken) {
 		/* Others' done() is not for now. */
 		connection->broken = !question_send(connection, question);
 	}

@@ -33,7 +33,7 @@ struct dot_servers_question {
 
 struct dot_servers {
 	uv_loop_t *loop;
-	dot_trust_t *trust;
+	tls_trust_t *trust;
 	dot_servers_question_t *first;
 	unsigned count;
 	server_t server[DOT_SERVERS_MAX];
@@ -214,7 +214,7 @@ int dot_servers_new(uv_loop_t *loop, const dot_servers_params_t *params, dot_ser
 		return KNOT_ENOMEM;
 	}
 	servers->loop = loop;
-	int ret = dot_trust_new(params->ca_file, &servers->trust);
+	int ret = tls_trust_new(params->ca_file, &servers->trust);
 	if (ret == KNOT_EOK) {
 		ret = clients_new(servers, params);
 	}
@@ -237,6 +237,6 @@ void dot_servers_free(dot_servers_t *servers)
 	for (unsigned i = 0; i < servers->count; i++) {
 		dot_client_free(servers->server[i].client);
 	}
-	dot_trust_free(servers->trust);
+	tls_trust_free(servers->trust);
 	free(servers);
 }

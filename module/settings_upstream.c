@@ -16,9 +16,9 @@
 #include <libknot/libknot.h>
 
 #include "secondary/address.h"
-#include "secondary/dot.h"
 #include "secondary/resolv_conf.h"
 #include "secondary/resolver.h"
+#include "secondary/tls_stream.h"
 
 #define C_SERVER "\x06""server"
 #define C_LISTEN "\x06""listen"
@@ -145,9 +145,9 @@ static int check_ca(knotd_conf_check_args_t *args, const char *path)
 	if (path[0] != '/') {
 		return refuse_of(args, S_UPSTREAM_TLS_CA, path, "not an absolute path");
 	}
-	dot_trust_t *trust = NULL;
-	int ret = is_server_start() ? KNOT_EOK : dot_trust_new(path, &trust);
-	dot_trust_free(trust);
+	tls_trust_t *trust = NULL;
+	int ret = is_server_start() ? KNOT_EOK : tls_trust_new(path, &trust);
+	tls_trust_free(trust);
 	return ret == KNOT_EOK ? KNOT_EOK : refuse_of(args, S_UPSTREAM_TLS_CA, path, "no such file, or no certificate in it");
 }
 

@@ -9,7 +9,7 @@
 
 static tls_identity_t authority, stranger, good;
 static char authority_path[] = "/tmp/secondary-test.XXXXXX";
-static dot_trust_t *trust;
+static tls_trust_t *trust;
 static uv_loop_t loop;
 
 /*! How questions ended. */
@@ -29,7 +29,7 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN); /* as knotd does */
 	strcpy(authority_path, "/tmp/secondary-test.XXXXXX");
 	tls_identity_write(&authority, authority_path);
-	ck_assert_int_eq(dot_trust_new(authority_path, &trust), KNOT_EOK);
+	ck_assert_int_eq(tls_trust_new(authority_path, &trust), KNOT_EOK);
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	memset(&ended, 0, sizeof(ended));
 }
@@ -38,7 +38,7 @@ static void teardown(void)
 {
 	uv_run(&loop, UV_RUN_DEFAULT);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	dot_trust_free(trust);
+	tls_trust_free(trust);
 	unlink(authority_path);
 	tls_identity_free(&good);
 	tls_identity_free(&stranger);
@@ -253,13 +253,13 @@ END_TEST
 
 START_TEST(test_trust)
 {
-	dot_trust_t *other = NULL;
-	ck_assert_int_eq(dot_trust_new("/nonexistent", &other), KNOT_ENOENT);
-	ck_assert_int_eq(dot_trust_new("/dev/null", &other), KNOT_ENOENT);
+	tls_trust_t *other = NULL;
+	ck_assert_int_eq(tls_trust_new("/nonexistent", &other), KNOT_ENOENT);
+	ck_assert_int_eq(tls_trust_new("/dev/null", &other), KNOT_ENOENT);
 	ck_assert_ptr_null(other);
-	ck_assert_int_eq(dot_trust_new(NULL, &other), KNOT_EOK);
-	dot_trust_free(other);
-	dot_trust_free(NULL);
+	ck_assert_int_eq(tls_trust_new(NULL, &other), KNOT_EOK);
+	tls_trust_free(other);
+	tls_trust_free(NULL);
 }
 END_TEST
 

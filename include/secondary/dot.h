@@ -4,8 +4,7 @@
  *
  * \brief DNS over TLS (RFC 7858) to one server: questions side by side over one connection that is kept.
  *
- * Strict (RFC 8310, section 5): the server's certificate has to be valid, to lead to an authority that is trusted, and to be for
- * the name that was configured. Before that is known no question leaves; where it is not so, none does. TLS 1.2 or later.
+ * Before the server has proved its name no question leaves; where it cannot, none does (tls_stream.h).
  *
  *     closed --question--> connecting --> handshake --verified--> open --idle, or closed by the server--> closed
  *        ^--refused, unreachable, not verified, no answer-------------/
@@ -15,16 +14,12 @@
  * that were under way on one that has worked are put to a new one, once. A connection on which nothing was heard since a question that
  * got no answer is given up.
  *
- * Memory: some 100 KiB for a connection, and what GnuTLS needs; a question of 640 octets each.
- * Threads: the one that runs the loop. Blocks: dot_trust_new() on the disk; the arithmetic of a handshake takes about a millisecond.
+ * Memory: 64 KiB for a connection, beside its stream; 640 octets for a question.
+ * Threads: the one that runs the loop. Blocks: no.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/socket.h>
-#include <uv.h>
+#include "secondary/tls_stream.h"
 
 /*! Queries are padded to a multiple of it. */
 #define DOT_PADDING    128
@@ -35,8 +30,6 @@
 /*! A connection has to be there, verified, within this. */
 #define DOT_CONNECT_MS 4000
 
-/*! The authorities that are trusted. */
-typedef struct dot_trust dot_trust_t;
 typedef struct dot_client dot_client_t;
 typedef struct dot_question dot_question_t;
 
@@ -55,20 +48,10 @@ typedef void (*dot_trouble_f)(void *ctx, const struct sockaddr_storage *remote, 
 typedef struct {
 	const struct sockaddr_storage *remote; /*!< With port. */
 	const char *name;         /*!< That the certificate has to be for. */
-	dot_trust_t *trust;       /*!< Has to outlive the client. */
+	tls_trust_t *trust;       /*!< Has to outlive the client. */
 	dot_trouble_f trouble;    /*!< NULL: nobody is told. */
 	void *trouble_ctx;
 } dot_params_t;
-
-/*!
- * \brief Reads the authorities of the file \a path (PEM); NULL: those of the system.
- *
- * Own: dot_trust_free(). \return KNOT_EOK, KNOT_ENOMEM, KNOT_ENOENT (no such file, or no certificate in it).
- */
-int dot_trust_new(const char *path, dot_trust_t **ret_trust);
-
-/*! \brief NULL is a no-op. */
-void dot_trust_free(dot_trust_t *trust);
 
 /*! \brief Own: dot_client_free(). It connects when it is asked. \return KNOT_EOK or KNOT_ENOMEM. */
 int dot_client_new(uv_loop_t *loop, const dot_params_t *params, dot_client_t **ret_client);
