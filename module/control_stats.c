@@ -25,6 +25,7 @@ typedef struct {
 	const zone_t *zone;       /*!< NULL: all. */
 	statistics_state_t state;
 	upstream_counters_t upstream;
+	uint64_t answers[ANSWERS]; /*!< Of all. */
 	uint64_t served, never_loaded, expired;
 } view_t;
 
@@ -32,7 +33,7 @@ typedef uint64_t (*read_f)(const view_t *view, unsigned which);
 
 static uint64_t read_answers(const view_t *view, unsigned kind)
 {
-	return counters_answers(view->zone != NULL ? view->zone->number : 0, kind);
+	return view->zone != NULL ? counters_answers(view->zone->answers, kind) : view->answers[kind];
 }
 
 static uint64_t read_event(const view_t *view, unsigned what)
@@ -176,6 +177,7 @@ int control_stats(const control_request_t *request)
 {
 	view_t view = { .zone = NULL };
 	(void)zone_walk(tally, &view);
+	counters_answers_sum(view.answers);
 	upstream_counters(&view.upstream);
 	return put_lines(request, NULL, &view, OF_ALL);
 }

@@ -146,10 +146,9 @@ static int process_start(knotd_mod_t *mod, const settings_process_t *settings)
 		.transfer_limit_remote = settings->transfer_limit_remote,
 		.checked = statistics_changed,
 	};
-	int ret = counters_start(knotd_mod_threads(mod));
-	if (ret == KNOT_EOK) {
-		ret = worker_start(&options);
-	}
+	counters_start(knotd_mod_threads(mod));
+	statistics_init();
+	int ret = worker_start(&options);
 	if (ret != KNOT_EOK) {
 		knotd_mod_log(mod, LOG_ERR, "failed to start the worker (%s)", knot_strerror(ret));
 		return ret;

@@ -23,6 +23,15 @@ static const char *const state_names[STATES] = {
 	[STATE_SERIAL] = "serial", [STATE_LAST_SUCCESS] = "last-success", [STATE_EXPIRES] = "expires",
 };
 
+counters_line_t *statistics_global;
+
+void statistics_init(void)
+{
+	if (statistics_global == NULL) {
+		statistics_global = counters_take_apart();
+	}
+}
+
 const char *statistics_answer_name(answers_t kind)
 {
 	return answer_names[kind];
@@ -97,9 +106,9 @@ void statistics_changed(zone_t *zone)
 static void store_answers(instance_t *instance)
 {
 	const unsigned workers = knotd_mod_threads(instance->mod);
-	for (unsigned worker = 0; worker < workers && worker < counters_table.workers; worker++) {
+	for (unsigned worker = 0; statistics_global != NULL && worker < workers && worker < counters_workers; worker++) {
 		for (unsigned kind = 0; kind < ANSWERS; kind++) {
-			knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, counters_answers_of(worker, 0, kind));
+			knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, counters_answers_of(statistics_global, worker, kind));
 		}
 	}
 }

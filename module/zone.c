@@ -53,7 +53,7 @@ static zone_t *zone_new(const knot_dname_t *name)
 	if (zone == NULL) {
 		return NULL;
 	}
-	zone->number = counters_take_number();
+	zone->answers = counters_take_line();
 	zone->name_len = len;
 	knot_dname_copy_lower(zone->name, name);
 	return zone;
@@ -67,7 +67,7 @@ static zone_t *registry_add(const knot_dname_t *name)
 		return NULL;
 	}
 	if (tsearch(zone->name, &registry.root, compare) == NULL) {
-		counters_give_number(zone->number);
+		counters_give_line(zone->answers);
 		free(zone);
 		return NULL;
 	}
@@ -197,7 +197,7 @@ static void zone_free(zone_t *zone)
 	/* Nobody can borrow through this zone any more: the publisher's reference needs no grace period of its own. */
 	snapshot_unpin(zone->current);
 	history_clear(&zone->history);
-	counters_give_number(zone->number);
+	counters_give_line(zone->answers);
 	free(zone->agent);
 	free(zone);
 }

@@ -2,7 +2,7 @@
 /*!
  * \file
  *
- * \brief Tests of the counters: numbers that come back, workers that count at once, chunks that come while they do.
+ * \brief Tests of the counters: lines that come back, workers that count at once, chunks that come while they do.
  */
 #include <check.h>
 #include <pthread.h>
@@ -14,34 +14,48 @@
 
 enum { WORKERS = 3 };
 
+static uint64_t sum_of(answers_t kind)
+{
+	uint64_t sum[ANSWERS];
+	counters_answers_sum(sum);
+	return sum[kind];
+}
+
 START_TEST(test_answers)
 {
-	uint32_t a = counters_take_number(), b = counters_take_number();
-	ck_assert_uint_ne(a, b);
-	const uint64_t before = counters_answers(0, ANSWERS_DATA);
-	const uint64_t worker = counters_answers_of(0, 0, ANSWERS_DATA);
-	ck_assert_uint_eq(counters_answer(0, a, ANSWERS_DATA), worker + 1);
-	ck_assert_uint_eq(counters_answer(0, a, ANSWERS_DATA), worker + 2);
-	ck_assert_uint_gt(counters_answer(2, a, ANSWERS_DATA), 0);
-	ck_assert_uint_gt(counters_answer(1, b, ANSWERS_DATA), 0);
-	ck_assert_uint_gt(counters_answer(1, b, ANSWERS_TRUNCATED), 0);
-	ck_assert_uint_eq(counters_answer(WORKERS, a, ANSWERS_DATA), 0); /* Nobody that knotd has told of. */
+	counters_line_t *a = counters_take_line(), *b = counters_take_line();
+	ck_assert_ptr_nonnull(a);
+	ck_assert_ptr_ne(a, b);
+	const uint64_t before = sum_of(ANSWERS_DATA);
+	ck_assert_uint_eq(counters_answer(a, 0, ANSWERS_DATA), 1);
+	ck_assert_uint_eq(counters_answer(a, 0, ANSWERS_DATA), 2);
+	ck_assert_uint_eq(counters_answer(a, 2, ANSWERS_DATA), 1);
+	ck_assert_uint_eq(counters_answer(b, 1, ANSWERS_DATA), 1);
+	ck_assert_uint_eq(counters_answer(b, 1, ANSWERS_TRUNCATED), 1);
+	ck_assert_uint_eq(counters_answer(a, WORKERS, ANSWERS_DATA), 0); /* Nobody that knotd has told of. */
+	ck_assert_uint_eq(counters_answer(NULL, 0, ANSWERS_DATA), 0);
 
 	ck_assert_uint_eq(counters_answers(a, ANSWERS_DATA), 3);
 	ck_assert_uint_eq(counters_answers(b, ANSWERS_DATA), 1);
 	ck_assert_uint_eq(counters_answers(b, ANSWERS_TRUNCATED), 1);
 	ck_assert_uint_eq(counters_answers(a, ANSWERS_TRUNCATED), 0);
-	ck_assert_uint_eq(counters_answers_of(2, a, ANSWERS_DATA), 1);
-	ck_assert_uint_eq(counters_answers(0, ANSWERS_DATA), before + 4);
+	ck_assert_uint_eq(counters_answers(NULL, ANSWERS_DATA), 0);
+	ck_assert_uint_eq(counters_answers_of(a, 2, ANSWERS_DATA), 1);
+	ck_assert_uint_eq(sum_of(ANSWERS_DATA), before + 4);
 
-	/* Sums stay when zones go; who has the number next begins with nothing. */
-	counters_give_number(a);
-	ck_assert_uint_eq(counters_answers(0, ANSWERS_DATA), before + 4);
-	uint32_t next = counters_take_number();
-	ck_assert_uint_eq(next, a);
+	/* Sums stay when zones go; who has the line next begins with nothing. */
+	counters_give_line(a);
+	ck_assert_uint_eq(sum_of(ANSWERS_DATA), before + 4);
+	counters_line_t *next = counters_take_line();
+	ck_assert_ptr_eq(next, a);
 	ck_assert_uint_eq(counters_answers(next, ANSWERS_DATA), 0);
-	counters_give_number(next);
-	counters_give_number(b);
+	counters_give_line(next);
+	counters_give_line(b);
+	counters_give_line(NULL);
+
+	counters_line_t *apart = counters_take_apart();
+	ck_assert_uint_eq(counters_answer(apart, WORKERS - 1, ANSWERS_DATA), 1);
+	ck_assert_uint_eq(sum_of(ANSWERS_DATA), before + 4);
 }
 END_TEST
 
@@ -62,7 +76,7 @@ START_TEST(test_events)
 }
 END_TEST
 
-static uint32_t numbers[3 * COUNTERS_CHUNK];
+static counters_line_t *lines[3 * COUNTERS_CHUNK];
 static bool stop;
 
 static void *count_forever(void *arg)
@@ -71,7 +85,7 @@ static void *count_forever(void *arg)
 	uint64_t counted = 0;
 	do {
 		for (unsigned i = 0; i < 100; i++) {
-			(void)counters_answer(worker, numbers[i], ANSWERS_NODATA);
+			(void)counters_answer(lines[i], worker, ANSWERS_NODATA);
 			counted++;
 		}
 	} while (!__atomic_load_n(&stop, __ATOMIC_RELAXED));
@@ -82,18 +96,23 @@ static void *count_forever(void *arg)
 START_TEST(test_workers)
 {
 	for (unsigned i = 0; i < 100; i++) {
-		numbers[i] = counters_take_number();
+		lines[i] = counters_take_line();
 	}
-	const uint64_t before = counters_answers(0, ANSWERS_NODATA);
+	const uint64_t before = sum_of(ANSWERS_NODATA);
 	__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
 	pthread_t thread[WORKERS];
 	for (uintptr_t i = 0; i < WORKERS; i++) {
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, count_forever, (void *)i), 0);
 	}
+	uint64_t last = before;
 	for (unsigned i = 100; i < 3 * COUNTERS_CHUNK; i++) {
-		numbers[i] = counters_take_number();
-		ck_assert_uint_gt(numbers[i], 1);
-		ck_assert_uint_eq(counters_answers(numbers[i], ANSWERS_NODATA), 0);
+		lines[i] = counters_take_line();
+		ck_assert_uint_eq(counters_answers(lines[i], ANSWERS_NODATA), 0);
+		if (i % 1000 == 0) {
+			const uint64_t now = sum_of(ANSWERS_NODATA);
+			ck_assert_uint_ge(now, last);
+			last = now;
+		}
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	uint64_t counted = 0, found = 0;
@@ -103,18 +122,19 @@ START_TEST(test_workers)
 		counted += (uintptr_t)one;
 	}
 	for (unsigned i = 0; i < 3 * COUNTERS_CHUNK; i++) {
-		found += counters_answers(numbers[i], ANSWERS_NODATA);
-		counters_give_number(numbers[i]);
+		found += counters_answers(lines[i], ANSWERS_NODATA);
+		counters_give_line(lines[i]);
 	}
 	ck_assert_uint_eq(found, counted);
-	ck_assert_uint_eq(counters_answers(0, ANSWERS_NODATA), before + counted);
+	ck_assert_uint_eq(sum_of(ANSWERS_NODATA), before + counted);
 }
 END_TEST
 
 static void setup(void)
 {
-	ck_assert_int_eq(counters_start(WORKERS), 0);
-	ck_assert_int_eq(counters_start(WORKERS + 5), 0); /* Another start changes nothing. */
+	counters_start(WORKERS);
+	counters_start(WORKERS + 5); /* Another start changes nothing. */
+	ck_assert_uint_eq(counters_workers, WORKERS);
 }
 
 int main(void)

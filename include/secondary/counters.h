@@ -5,13 +5,14 @@
  * \brief What is counted about each zone, and about all of them.
  *
  * Two kinds. Answers are counted by each of knotd's workers for itself, in a cache line that belongs to one zone and one
- * worker: no lock prefix, nothing is shared, nothing allocated in a hook.
+ * worker: no lock prefix, nothing is shared, nothing allocated in a hook. A zone has the address of the first worker's line; those
+ * of the others are at a fixed distance, one chunk of 4096 lines:
  *
- *     lines[worker] -> chunk of 4096 lines -> line of the zone's number -> one of ANSWERS
+ *     chunk of worker 0 | chunk of worker 1 | …          mapped in one piece, as zones are made
+ *          ^ zone's line     ^ + COUNTERS_CHUNK
  *
- * Chunks are mapped when zones are made, and take memory where a worker has touched them: a worker that never answers for a zone
- * costs nothing, one that does some 64 octets (a page for the first of its neighbours). Line 0 of each worker counts for all zones, and
- * so goes on when zones go.
+ * A line takes memory where a worker has touched it: a worker that never answers for a zone costs nothing, one that does some 64
+ * octets (a page for the first of its neighbours). What was counted of zones that have gone is kept in sums.
  *
  * Events (transfers, checks, NOTIFY) are rare. They are added atomically to the zone, and to the sums.
  *
@@ -42,66 +43,55 @@ typedef enum {
 } answers_t;
 
 /*! Lines of one chunk: 256 KiB of addresses for each worker, of which pages are used as they are needed. */
-#define COUNTERS_CHUNK  4096
-/*! Chunks: zones beyond these four million share a line that is nobody's, and count for the sums alone. */
-#define COUNTERS_CHUNKS 1024
+#define COUNTERS_CHUNK 4096
 
 /*! Of one zone and one worker. */
 typedef struct {
 	uint64_t count[ANSWERS];  /*!< Atomic; written by that worker alone. */
 } __attribute__((aligned(64))) counters_line_t;
 
-/*! Set once; read by hooks. */
-extern struct counters_table {
-	unsigned workers;         /*!< 0: counters_start() has not been called, or failed. */
-	counters_line_t *(*lines)[COUNTERS_CHUNKS]; /*!< By worker and chunk. Atomic. */
-} counters_table;
+/*! Threads that count, set once; read by hooks. 0: nothing is counted. */
+extern unsigned counters_workers;
 
-/*! \brief Prepares for \a workers threads; only the first call counts. Thread: load(). \return KNOT_EOK or KNOT_ENOMEM. */
-int counters_start(unsigned workers);
+/*! \brief Prepares for \a workers threads; only the first call counts. Thread: load(), before zones are made. */
+void counters_start(unsigned workers);
 
-/*! \brief A number for a new zone, whose counts are 0. Thread: any but hooks. */
-uint32_t counters_take_number(void);
+/*! \brief The line of a new zone for worker 0, with counts of 0; NULL: it is not counted (no memory). Thread: any but hooks. */
+counters_line_t *counters_take_line(void);
 
-/*! \brief Gives it back: no hook counts for it any more. Thread: any but hooks. */
-void counters_give_number(uint32_t number);
+/*! \brief A line for whoever is no zone: counters_answers_sum() leaves it out. It stays; NULL: no memory. Thread: any but hooks. */
+counters_line_t *counters_take_apart(void);
 
-static inline counters_line_t *counters_line(unsigned worker, uint32_t number)
+/*! \brief Gives it back: no hook counts there any more. NULL is a no-op. Thread: any but hooks. */
+void counters_give_line(counters_line_t *line);
+
+/*!
+ * \brief Counts an answer at \a line (worker 0's, or NULL). Thread: the \a worker of knotd of that number. Blocks: no.
+ *
+ * \return How many of that kind this worker has now counted there; 0: nothing is counted.
+ */
+static inline uint64_t counters_answer(counters_line_t *line, unsigned worker, answers_t kind)
 {
-	counters_line_t *const *chunk = &counters_table.lines[worker][number / COUNTERS_CHUNK];
-	return &__atomic_load_n(chunk, __ATOMIC_RELAXED)[number % COUNTERS_CHUNK];
-}
-
-/*! Nobody else writes it. */
-static inline uint64_t counters_increase(uint64_t *count)
-{
+	if (line == NULL || worker >= counters_workers) {
+		return 0;
+	}
+	uint64_t *count = &line[worker * COUNTERS_CHUNK].count[kind];
 	const uint64_t value = __atomic_load_n(count, __ATOMIC_RELAXED) + 1;
-	__atomic_store_n(count, value, __ATOMIC_RELAXED);
+	__atomic_store_n(count, value, __ATOMIC_RELAXED); /* Nobody else writes it. */
 	return value;
 }
 
-/*!
- * \brief Counts an answer of the zone \a number. Thread: the \a worker of knotd of that number. Blocks: no.
- *
- * \return How many of that kind this worker has now given for all zones; 0: nothing is counted.
- */
-static inline uint64_t counters_answer(unsigned worker, uint32_t number, answers_t kind)
+/*! \brief Answers that \a worker has counted at \a line (not NULL). Thread: any. */
+static inline uint64_t counters_answers_of(const counters_line_t *line, unsigned worker, answers_t kind)
 {
-	if (worker >= counters_table.workers) {
-		return 0;
-	}
-	(void)counters_increase(&counters_line(worker, number)->count[kind]);
-	return counters_increase(&counters_line(worker, 0)->count[kind]);
+	return __atomic_load_n(&line[worker * COUNTERS_CHUNK].count[kind], __ATOMIC_RELAXED);
 }
 
-/*! \brief Answers that \a worker gave for the zone \a number (0: all zones). Thread: any. */
-static inline uint64_t counters_answers_of(unsigned worker, uint32_t number, answers_t kind)
-{
-	return __atomic_load_n(&counters_line(worker, number)->count[kind], __ATOMIC_RELAXED);
-}
+/*! \brief Answers of all workers at \a line (NULL: 0). Thread: any. */
+uint64_t counters_answers(const counters_line_t *line, answers_t kind);
 
-/*! \brief Answers of all workers. Thread: any. */
-uint64_t counters_answers(uint32_t number, answers_t kind);
+/*! \brief Answers of all workers for all zones, those that have gone included. Thread: any. Blocks: a lock, for a walk over all lines. */
+void counters_answers_sum(uint64_t ret_sum[static ANSWERS]);
 
 /*! \name Events */
 

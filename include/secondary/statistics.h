@@ -4,7 +4,7 @@
  *
  * \brief What knotd's own `zone-stats`, `stats` and statistics file tell of us: a few of our counters (counters.h), copied.
  *
- *     mod-secondary.answer[KIND]                             global scope: of all zones
+ *     mod-secondary.answer[KIND]                             global scope: of all its zones
  *     mod-secondary.state[serial|last-success|expires]       zone scope; times in seconds since the epoch
  *
  * Ours are the truth, since knotd's begin anew with each load: a worker stores what it has counted, so what knotd tells never
@@ -26,6 +26,12 @@ typedef struct {
 	int64_t last_success, expires;
 } statistics_state_t;
 
+/*! \brief Once in a process, after counters_start(). Thread: load(). */
+void statistics_init(void);
+
+/*! Answers of the global scope. Set once; read by hooks. */
+extern counters_line_t *statistics_global;
+
 /*! \brief Adds the counters of \a instance to knotd's, as they stand. Thread: load(). \return KNOT_EOK or KNOT_ENOMEM. */
 int statistics_start(instance_t *instance);
 
@@ -42,8 +48,9 @@ const char *statistics_answer_name(answers_t kind);
 static inline void statistics_answer(const instance_t *instance, const zone_t *zone, const knotd_qdata_t *qdata, answers_t kind)
 {
 	const unsigned worker = qdata->params->thread_id;
-	const uint64_t sum = counters_answer(worker, zone->number, kind);
-	if (instance->global && sum > 0) {
-		knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, sum);
+	(void)counters_answer(zone->answers, worker, kind);
+	if (instance->global) {
+		const uint64_t count = counters_answer(statistics_global, worker, kind);
+		knotd_mod_stats_store(instance->mod, worker, STATISTICS_ANSWER, kind, count);
 	}
 }

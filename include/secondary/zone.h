@@ -46,7 +46,7 @@ typedef struct zone {
 	history_t history;                /*!< Differences that lead to it. Writer: the worker. */
 	int64_t last_success;             /*!< When it was last known to be current, seconds since the epoch; 0: never. Atomic. */
 	events_t events;                  /*!< What has happened to it. */
-	uint32_t number;                  /*!< For counting answers. */
+	counters_line_t *answers;         /*!< How many it has given; NULL: nobody counts. */
 	int refs;                         /*!< Atomic: registry, holders, the worker, commands under way. */
 	zone_holder_t *holders;           /*!< Registry's lock. */
 	struct agent *agent;              /*!< The worker's alone, set once; plain memory, freed with the zone. Atomic. */
