@@ -42,6 +42,19 @@ def test_zone_that_shrank_waits_for_the_operator(servers, scope):
 
 
 
+def test_increment_that_shrinks_the_zone(servers):
+    primary, secondary = servers.pair({ZONE: hosts(20, 1)}, items={"zone-shrink-limit": 50})
+    primary.change(ZONE, *(f"-h{n} A" for n in range(10)))
+    secondary.await_serial(ZONE, 2)
+    primary.change(ZONE, *(f"-h{n} A" for n in range(10, 19)))
+    secondary.await_log(r"(?s)IXFR, incoming, .*IXFR, incoming, .*finished.*error: .*serial 3 held back, records 16 -> 7, zone-shrink-limit 50")
+    assert query(secondary, f"h10.{ZONE}").answer
+    # The next one is made on top of what serves.
+    primary.change(ZONE, *(f"new{n} 60 A 192.0.2.1" for n in range(10)))
+    secondary.await_serial(ZONE, 4)
+    assert query(secondary, f"new9.{ZONE}").answer and not query(secondary, f"h10.{ZONE}").answer
+
+
 # Zones that outlive a restart
 
 RESTORED = r"store, zone restored, serial {serial}, expires in (\d+) seconds"

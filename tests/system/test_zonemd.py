@@ -133,6 +133,22 @@ def test_old_version_stays(servers, tmp_path, scope):
     assert query(secondary, f"www.{ZONE}").answer[0][0].address == "192.0.2.3"
 
 
+def test_increments(servers, scope):
+    """Each version that an increment makes is hashed whole."""
+    primary = servers.knotd({ZONE: zone_text(ZONE)}, zone_conf="    zonemd-generate: zonemd-sha512\n")
+    secondary = servers.secondary([ZONE], [primary], scope=scope, items=REQUIRED)
+    primary.notify.append(secondary)
+    primary.start()
+    secondary.start()
+    serial = secondary.await_serial(ZONE)
+    for n in range(5):
+        primary.change(ZONE, f"n{n} 60 A 192.0.2.{n}", f"n{n} 60 TXT x")
+        serial = secondary.await_serial(ZONE, serial + 1)
+        secondary.await_log(rf"ZONEMD, verified, serial {serial}")
+    assert len(re.findall(r"IXFR, incoming, .*, finished", secondary.log_text())) == 5
+    assert not re.findall(r"fallback|failed \(ZONEMD", secondary.log_text())
+
+
 def test_next_primary_has_a_good_one(servers, tmp_path):
     good = ldns_digest(tmp_path / "ldns", ZONE, zone_text(ZONE, "www A 192.0.2.44\n", serial=5))
     bad = servers.knotd({ZONE: good.replace("192.0.2.44", "192.0.2.45")}).start()
