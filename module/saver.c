@@ -429,10 +429,16 @@ snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_time
 	return content.snapshot;
 }
 
-void saver_published(saver_zone_t *saved, const snapshot_t *before, const snapshot_t *now)
+void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *now)
 {
-	if (before != NULL && before != now && !serial_newer(now->soa.serial, before->soa.serial)) {
-		saved->needs_image = true;
+	if (before == NULL || before == now || serial_newer(now->soa.serial, before->soa.serial)) {
+		return;
+	}
+	saved->needs_image = true;
+	/* What waits would be written as a new file, and pass for this one should that have its serial. */
+	if (saved->wanted != NULL) {
+		want_nothing(saved);
+		saved->wanted = snapshot_pin(now);
 	}
 }
 

@@ -248,6 +248,51 @@ START_TEST(test_forced)
 }
 END_TEST
 
+/*!
+ * \brief One is forced while the one before waits for its turn: what is written then is the one that serves, not another one
+ *        with its serial.
+ */
+START_TEST(test_forced_while_waiting)
+{
+	static const char *const names[SAVER_AT_ONCE] = { "a.example.", "b.example." };
+	site_t busy[SAVER_AT_ONCE], site;
+	site_begin(&site, "example.", directory);
+	publish(&site, 1, true);
+	settle();
+	for (unsigned i = 0; i < SAVER_AT_ONCE; i++) {
+		site_begin(&busy[i], names[i], directory);
+		publish(&busy[i], 1, true);
+	}
+	publish(&site, 7, true);
+	ck_assert_int_eq(site.saved.state, SAVER_QUEUED);
+
+	snapshot_t *forced = support_zone("example.", "@ SOA a. b. 7 3600 900 604800 300\n@ NS a.\nforced A 192.0.2.1\n");
+	rcu_read_lock();
+	snapshot_t *before = snapshot_pin(zone_borrow(site.zone));
+	rcu_read_unlock();
+	zone_publish(site.zone, forced, 0);
+	saver_published(&site.saved, before, forced);
+	snapshot_unpin(before);
+	settle(); /* Meanwhile both are compared. */
+	ck_assert(saver_want(&site.saved, forced));
+	settle();
+
+	store_times_t times;
+	snapshot_t *kept = saver_load(&site.saved, NOW, &times);
+	ck_assert_ptr_nonnull(kept);
+	char *a = support_dump(kept), *b = support_dump(forced);
+	ck_assert_str_eq(a, b);
+	free(a);
+	free(b);
+	snapshot_unpin(kept);
+	ck_assert_uint_ge(site.kept, 2);
+	site_end(&site);
+	for (unsigned i = 0; i < SAVER_AT_ONCE; i++) {
+		site_end(&busy[i]);
+	}
+}
+END_TEST
+
 /*! \brief The log gets no longer than it may be. */
 START_TEST(test_log_bound)
 {
@@ -449,6 +494,7 @@ int main(void)
 	tcase_add_test(tcase, test_one_after_the_other);
 	tcase_add_test(tcase, test_faster_than_the_disk);
 	tcase_add_test(tcase, test_forced);
+	tcase_add_test(tcase, test_forced_while_waiting);
 	tcase_add_test(tcase, test_log_bound);
 	tcase_add_test(tcase, test_purge);
 	tcase_add_test(tcase, test_file_taken_away);

@@ -115,9 +115,11 @@ snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_time
 /*!
  * \brief \a now has been published in place of \a before (NULL: there was none): to be called for each version.
  *
- * One whose serial is not newer (RFC 1982) was forced, and what the history says of serials means something else from there on.
+ * One whose serial is not newer (RFC 1982) was forced, and what the history says of serials means something else from there on:
+ * what was wanted before is not any more, and the next file is a new one.
+ * \param now  Borrowed: it serves.
  */
-void saver_published(saver_zone_t *saved, const snapshot_t *before, const snapshot_t *now);
+void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *now);
 
 /*!
  * \brief The version that serves is to be kept.
