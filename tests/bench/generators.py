@@ -8,7 +8,7 @@ from pathlib import Path
 
 from servers import tool
 
-DIRECTORY = Path(__file__).resolve().parents[2] / "build" / "bench"
+DIRECTORY = Path(__file__).resolve().parents[2] / "build-bench"
 
 #: Names and records of h1m; other sizes of it have as many records a name.
 H1M_NAMES, H1M_RECORDS = 628_021, 998_416
