@@ -10,17 +10,13 @@
 #include "secondary/settings.h"
 
 #include <assert.h>
-#include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
+#include "secondary/zones_file.h"
 #include "settings_upstream.h"
 
 /* The module's own items; those about names outside our zones are in settings_upstream.h. */
@@ -131,7 +127,6 @@ const yp_item_t settings_items[] = {
 	{ S_EXPIRE_MAX,     YP_TINT,   YP_VINT = { 3, UINT32_MAX, UINT32_MAX, YP_STIME } },
 	{ S_ZONE_MAX_SIZE,  YP_TINT,   YP_VINT = { 0, SSIZE_MAX, GIGA(4), YP_SSIZE } },
 	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
-	{ S_DIFFERENCES,    YP_TINT,   YP_VINT = { 0, SSIZE_MAX, MEGA(64), YP_SSIZE } },
 	{ S_STORE,          YP_TSTR,   YP_VNONE },
 	{ S_SHRINK,         YP_TINT,   YP_VINT = { 0, 99, 0 } },
 	{ S_ZONEMD,         YP_TOPT,   YP_VOPT = { zonemd_policies, ZONEMD_OFF } },
@@ -154,132 +149,10 @@ const yp_item_t settings_items[] = {
 	{ NULL }
 };
 
-/* -- zones-file ------------------------------------------------------------------------------------------------------- */
-
-/*! Where and why reading a list failed. Long enough for a path of PATH_MAX, cut beyond. */
-typedef struct {
-	char text[PATH_MAX + 256];
-} list_error_t;
-
-static int list_fail(list_error_t *error, int ret, const char *path, unsigned line, const char *reason)
-{
-	if (line == 0) {
-		(void)snprintf(error->text, sizeof(error->text), "zones-file '%s' (%s)", path, reason);
-	} else {
-		(void)snprintf(error->text, sizeof(error->text), "zones-file '%s', line %u (%s)", path, line, reason);
-	}
-	return ret;
-}
-
-/*! As knotd words it. */
-static const char *errno_reason(void)
-{
-	return knot_strerror(knot_map_errno_code(errno));
-}
-
-/*! Opens a regular file: the check runs in knotd too, where a FIFO or a device would hold up the server. */
-static FILE *list_open(const char *path, const char **ret_reason)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0) {
-		*ret_reason = errno_reason();
-		return NULL;
-	}
-
-	struct stat st;
-	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	FILE *file = regular ? fdopen(fd, "r") : NULL;
-	if (file == NULL) {
-		*ret_reason = regular ? errno_reason() : "not a regular file";
-		close(fd);
-	}
-	return file;
-}
-
-/*! Ends \a line before its comment; "\#" is an octet of a name. */
-static void line_cut_comment(char *line)
-{
-	for (char *at = line; *at != '\0'; at++) {
-		if (*at == '\\' && at[1] != '\0') {
-			at++;
-		} else if (*at == '#') {
-			*at = '\0';
-			return;
-		}
-	}
-}
-
-static char *line_trim(char *line)
-{
-	while (isspace((unsigned char)*line)) {
-		line++;
-	}
-	size_t len = strlen(line);
-	while (len > 0 && isspace((unsigned char)line[len - 1])) {
-		line[--len] = '\0';
-	}
-	return line;
-}
-
-/*! knot_dname_from_str() takes any octet, so blanks and raw UTF-8 are sorted out first. */
-static bool line_parse(const char *text, knot_dname_storage_t name)
-{
-	for (const char *at = text; *at != '\0'; at++) {
-		if (!isgraph((unsigned char)*at)) {
-			return false;
-		}
-	}
-	if (knot_dname_from_str(name, text, sizeof(knot_dname_storage_t)) == NULL) {
-		return false;
-	}
-	knot_dname_to_lower(name);
-	return true;
-}
-
-static int list_read_lines(FILE *file, const char *path, settings_visit_f visit, void *ctx, list_error_t *error)
-{
-	char buf[SETTINGS_LINE_MAX + 2];
-	knot_dname_storage_t name;
-
-	for (unsigned line = 1; fgets(buf, sizeof(buf), file) != NULL; line++) {
-		if (strchr(buf, '\n') == NULL && !feof(file)) {
-			return list_fail(error, KNOT_EMALF, path, line, "line too long");
-		}
-		line_cut_comment(buf);
-		char *text = line_trim(buf);
-		if (*text == '\0') {
-			continue;
-		}
-		if (!line_parse(text, name)) {
-			return list_fail(error, KNOT_EMALF, path, line, "not a domain name");
-		}
-		int ret = visit(name, ctx);
-		if (ret != KNOT_EOK) {
-			return list_fail(error, ret, path, line, knot_strerror(ret));
-		}
-	}
-	return ferror(file) ? list_fail(error, KNOT_EFILE, path, 0, errno_reason()) : KNOT_EOK;
-}
-
-static int list_read(const char *path, settings_visit_f visit, void *ctx, list_error_t *error)
-{
-	if (path[0] != '/') {
-		return list_fail(error, KNOT_EINVAL, path, 0, "not an absolute path");
-	}
-	const char *reason;
-	FILE *file = list_open(path, &reason);
-	if (file == NULL) {
-		return list_fail(error, KNOT_EFILE, path, 0, reason);
-	}
-	int ret = list_read_lines(file, path, visit, ctx, error);
-	fclose(file);
-	return ret;
-}
-
 /* -- what conf-check refuses ------------------------------------------------------------------------------------------ */
 
 /*! err_str has to live on after the check; checks run one after the other. */
-static list_error_t check_error;
+static zones_file_error_t check_error;
 
 static int check_fail(knotd_conf_check_args_t *args, const char *text)
 {
@@ -312,7 +185,7 @@ static int check_lists(knotd_conf_check_args_t *args)
 	knotd_conf_t paths = knotd_conf_check_item(args, S_ZONES_FILE);
 	int ret = KNOT_EOK;
 	for (size_t i = 0; i < paths.count && ret == KNOT_EOK; i++) {
-		ret = list_read(paths.multi[i].string, ignore_name, NULL, &check_error);
+		ret = zones_file_read(paths.multi[i].string, ignore_name, NULL, &check_error);
 	}
 	knotd_conf_free(&paths);
 	if (ret != KNOT_EOK) {
@@ -624,7 +497,7 @@ void settings_process(knotd_mod_t *mod, settings_process_t *ret)
 
 /* -- names in the stanza ---------------------------------------------------------------------------------------------- */
 
-static int zones_visit_items(const knotd_conf_t *zones, settings_visit_f visit, void *ctx)
+static int zones_visit_items(const knotd_conf_t *zones, zones_file_visit_f visit, void *ctx)
 {
 	for (size_t i = 0; i < zones->count; i++) {
 		knot_dname_storage_t name;
@@ -637,11 +510,11 @@ static int zones_visit_items(const knotd_conf_t *zones, settings_visit_f visit, 
 	return KNOT_EOK;
 }
 
-static int zones_visit_files(knotd_mod_t *mod, const knotd_conf_t *paths, settings_visit_f visit, void *ctx)
+static int zones_visit_files(knotd_mod_t *mod, const knotd_conf_t *paths, zones_file_visit_f visit, void *ctx)
 {
-	list_error_t error;
+	zones_file_error_t error;
 	for (size_t i = 0; i < paths->count; i++) {
-		int ret = list_read(paths->multi[i].string, visit, ctx, &error);
+		int ret = zones_file_read(paths->multi[i].string, visit, ctx, &error);
 		if (ret != KNOT_EOK) {
 			knotd_mod_log(mod, LOG_ERR, "%s", error.text);
 			return ret;
@@ -650,7 +523,7 @@ static int zones_visit_files(knotd_mod_t *mod, const knotd_conf_t *paths, settin
 	return KNOT_EOK;
 }
 
-int settings_zones(knotd_mod_t *mod, settings_visit_f visit, void *ctx)
+int settings_zones(knotd_mod_t *mod, zones_file_visit_f visit, void *ctx)
 {
 	knotd_conf_t zones = knotd_conf_mod(mod, S_ZONES);
 	int ret = zones_visit_items(&zones, visit, ctx);

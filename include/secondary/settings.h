@@ -17,9 +17,7 @@
 #include <knot/module.h>
 
 #include "secondary/stanza.h"
-
-/*! Octets of a `zones-file` line; a name as text takes 1,004 at most. */
-#define SETTINGS_LINE_MAX  1100
+#include "secondary/zones_file.h"
 
 extern const yp_item_t settings_items[];
 
@@ -30,9 +28,6 @@ typedef struct {
 	size_t upstream_cache_size;
 	char control_listen[108]; /*!< Path of sockaddr_un's length; "": the default is too long, no socket. */
 } settings_process_t;
-
-/*! What settings_zones() calls for each name (lower case, valid during the call). Stops at the first error. */
-typedef int (*settings_visit_f)(const knot_dname_t *name, void *ctx);
 
 /*! \brief knotd's config_check callback: err_str and an error code for what BEHAVIOUR lists as refused. */
 int settings_check(knotd_conf_check_args_t *args);
@@ -50,7 +45,7 @@ void settings_process(knotd_mod_t *mod, settings_process_t *ret);
  * \return KNOT_EOK, the first error of \a visit, or an error of reading that has been logged (file and line named); names
  *         before that line have been visited.
  */
-int settings_zones(knotd_mod_t *mod, settings_visit_f visit, void *ctx);
+int settings_zones(knotd_mod_t *mod, zones_file_visit_f visit, void *ctx);
 
 /*! \brief The item with which the stanza lists zones, "zones" or "zones-file", or NULL. Thread: load(). */
 const char *settings_zones_item(knotd_mod_t *mod);

@@ -213,7 +213,7 @@ CHAIN = Record((LONG, label("d" * 62), "@"), TXT, label("too long"))
 NAMES = {
     "pointer to itself": instead(Raw((b"\xc0\x40",)), reason=MALFORMED_1),
     "pointer beyond the message": instead(Record(b"\xff\xff", A, bytes(4)), reason=MALFORMED_1),
-    "pointer forwards": instead(Record(b"\xc1\0", A, bytes(4)), Record("pad", TXT, label("x" * 200)), reason=MALFORMED_1),
+    "pointer forwards": instead(Record(b"\xc1\0", A, bytes(4)), Record("pad", 65280, bytes(300)), reason=MALFORMED_1),
     "pointer into the header": instead(Record(b"\xc0\x00", A, bytes(4)), reason=MALFORMED_1 + r"|record outside the zone.*"),
     "two pointers that point to each other": one(MALFORMED_1, Record(b"\xc0\x1d\xc0\x1b", A, bytes(4)), *V2),
     "label of type 01": instead(Record(b"\x41" + b"x" * 65 + b"\0", A, bytes(4)), reason=MALFORMED_1),
