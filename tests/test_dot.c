@@ -5,6 +5,7 @@
  * \brief Tests of dot.h: who is talked to, and what becomes of questions.
  */
 #include "secondary/dot.h"
+#include "support.h"
 #include "tls_server.h"
 
 static tls_identity_t authority, stranger, good;
@@ -251,6 +252,48 @@ START_TEST(test_cancel)
 }
 END_TEST
 
+/*! A connection without questions is closed; the next question opens another one. */
+START_TEST(test_idle)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_ANSWER);
+	dot_client_t *client = client_of(&server.addr);
+	for (unsigned i = 0; i < 2; i++) {
+		(void)ask(client, i, 60000);
+		await(i + 1);
+		ck_assert_int_eq(ended.ret[i], KNOT_EOK);
+		uv_run(&loop, UV_RUN_DEFAULT); /* Ends when nothing is open any more. */
+	}
+	dot_client_free(client);
+	tls_server_stop(&server);
+	ck_assert_uint_eq(server.connections, 2);
+}
+END_TEST
+
+/*! Somebody who accepts connections and says nothing. */
+START_TEST(test_no_handshake)
+{
+	struct sockaddr_storage addr = { .ss_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	dot_client_t *client = client_of(&addr);
+	(void)ask(client, 0, 300);
+	await(1);
+	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
+	if (support_is_full()) {
+		(void)ask(client, 1, 60000);
+		await(2);
+		ck_assert_int_eq(ended.ret[1], KNOT_ECONN);
+	}
+	ck_assert_uint_eq(ended.troubles, 0);
+	dot_client_free(client);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	close(fd);
+}
+END_TEST
+
 START_TEST(test_trust)
 {
 	tls_trust_t *other = NULL;
@@ -276,6 +319,10 @@ int main(void)
 	tcase_add_test(tcase, test_garbage);
 	tcase_add_test(tcase, test_nobody);
 	tcase_add_test(tcase, test_cancel);
+	tcase_add_test(tcase, test_no_handshake);
+	if (support_is_full()) {
+		tcase_add_test(tcase, test_idle); /* 20 s */
+	}
 	tcase_add_test(tcase, test_trust);
 	suite_add_tcase(suite, tcase);
 
