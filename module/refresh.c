@@ -910,7 +910,7 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
 	return refresh;
 }
 
-void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, int64_t checked_at, uint32_t left)
+void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run, int64_t checked_at, uint32_t left)
 {
 	assert(refresh->version == NULL && refresh->doing == REFRESH_IDLE);
 	refresh->version = snapshot;
@@ -922,7 +922,7 @@ void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, int64_t checked_a
 	arm(refresh);
 	report(refresh->zone, LOG_INFO, "store, zone restored, serial %u, expires in %u seconds", snapshot->soa.serial,
 	       seconds_left(refresh));
-	refresh->ops->published(refresh->ctx, refresh, NULL, NULL);
+	refresh->ops->published(refresh->ctx, refresh, NULL, run);
 }
 
 zone_t *refresh_zone(const refresh_t *refresh)

@@ -403,7 +403,16 @@ void saver_set(saver_t *saver, saver_zone_t *saved, zone_t *zone, const char *pa
 	}
 }
 
-snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_times)
+/*! \brief Takes the differences out of what was read. */
+static void take_run(store_content_t *content, history_run_t *ret_run)
+{
+	*ret_run = (history_run_t) { .item = content->difference, .count = content->count };
+	for (size_t i = 0; i < ret_run->count; i++) {
+		ret_run->octets += ret_run->item[i]->size;
+	}
+}
+
+snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_times, history_run_t *ret_run)
 {
 	if (saved->place == NULL || saved->state != SAVER_IDLE) {
 		return NULL;
@@ -426,6 +435,7 @@ snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_time
 	}
 	saved->file = content.file;
 	saved->times = *ret_times = content.times;
+	take_run(&content, ret_run);
 	return content.snapshot;
 }
 

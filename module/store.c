@@ -665,37 +665,25 @@ static int difference_copy(const uint8_t *octets, uint64_t size, difference_t **
 	return KNOT_EOK;
 }
 
-/*! Differences of a log. */
-typedef struct {
-	difference_t **item;
-	size_t count, capacity;
-} log_t;
-
-static int log_add(log_t *log, difference_t *difference)
+/*! \brief Adds a difference (taken on success) to those that were read. */
+static int log_add(store_content_t *content, difference_t *difference)
 {
-	if (log->count == log->capacity) {
-		size_t capacity = log->capacity > 0 ? 2 * log->capacity : 16;
-		difference_t **item = reallocarray(log->item, capacity, sizeof(*item));
-		if (item == NULL) {
+	const uint32_t count = content->count;
+	if ((count & (count - 1)) == 0) { /* A power of two: that many there is room for. */
+		size_t room = count > 0 ? 2 * (size_t)count : 1;
+		difference_t **grown = reallocarray(content->difference, room, sizeof(*grown));
+		if (grown == NULL) {
 			return KNOT_ENOMEM;
 		}
-		log->item = item;
-		log->capacity = capacity;
+		content->difference = grown;
 	}
-	log->item[log->count++] = difference;
+	content->difference[count] = difference;
+	content->file.differences = ++content->count;
 	return KNOT_EOK;
 }
 
-static void log_clear(log_t *log)
-{
-	for (size_t i = 0; i < log->count; i++) {
-		difference_release(log->item[i]);
-	}
-	free(log->item);
-}
-
 /*! \brief Takes the next difference of the log, which leads on. KNOT_ENOENT: what is left is not a whole one. */
-static int log_take(source_t *source, store_content_t *content, log_t *log)
+static int log_take(source_t *source, store_content_t *content)
 {
 	frame_t frame;
 	const uint8_t *octets;
@@ -709,24 +697,23 @@ static int log_take(source_t *source, store_content_t *content, log_t *log)
 		return ret;
 	}
 	bool leads_on = difference->from == content->file.serial;
-	ret = leads_on ? log_add(log, difference) : KNOT_EMALF;
+	ret = leads_on ? log_add(content, difference) : KNOT_EMALF;
 	if (ret != KNOT_EOK) {
 		difference_release(difference);
 		return ret;
 	}
 	content->file.serial = difference->to;
-	content->file.differences++;
 	return KNOT_EOK;
 }
 
 /*! \brief Puts the version to which the log leads in the place of that of the image. */
-static int log_apply(store_content_t *content, const log_t *log)
+static int log_apply(store_content_t *content)
 {
 	const builder_limits_t limits = { 0 };
 	char error[AMEND_ERROR_MAX];
 	snapshot_t *draft = NULL;
 	snapshot_t *base = content->snapshot;
-	int ret = amend(base, log->item, log->count, &limits, &draft, error);
+	int ret = amend(base, content->difference, content->count, &limits, &draft, error);
 	if (ret != KNOT_EOK) {
 		return ret;
 	}
@@ -738,20 +725,15 @@ static int log_apply(store_content_t *content, const log_t *log)
 
 static int log_read(source_t *source, store_content_t *content)
 {
-	log_t log = { 0 };
 	int ret = KNOT_EOK;
 	while (ret == KNOT_EOK && source->left > 0) {
-		ret = log_take(source, content, &log);
+		ret = log_take(source, content);
 	}
 	if (ret == KNOT_ENOENT) {
 		content->is_torn = true;
 		ret = KNOT_EOK;
 	}
-	if (ret == KNOT_EOK && log.count > 0) {
-		ret = log_apply(content, &log);
-	}
-	log_clear(&log);
-	return ret;
+	return ret == KNOT_EOK && content->count > 0 ? log_apply(content) : ret;
 }
 
 static int content_read(source_t *source, const uint8_t *zone, int64_t now, store_content_t *content,
@@ -766,6 +748,18 @@ static int content_read(source_t *source, const uint8_t *zone, int64_t now, stor
 	ret = reader != NULL ? image_take(source, reader, content) : KNOT_ENOMEM;
 	image_reader_free(reader);
 	return ret == KNOT_EOK ? log_read(source, content) : ret;
+}
+
+void store_content_clear(store_content_t *content)
+{
+	snapshot_unpin(content->snapshot);
+	for (uint32_t i = 0; i < content->count; i++) {
+		difference_release(content->difference[i]);
+	}
+	free(content->difference);
+	content->snapshot = NULL;
+	content->difference = NULL;
+	content->count = 0;
 }
 
 int store_read(const store_t *store, const uint8_t *zone, int64_t now, store_content_t *ret_content,
@@ -793,7 +787,7 @@ int store_read(const store_t *store, const uint8_t *zone, int64_t now, store_con
 	close(source.fd);
 	buffer_clear(&source.ahead);
 	if (ret != KNOT_EOK) {
-		snapshot_unpin(content.snapshot);
+		store_content_clear(&content);
 		/* It is there, whatever is not. */
 		return ret == KNOT_ENOENT ? KNOT_EMALF : ret;
 	}

@@ -238,9 +238,12 @@ static bool add_step(versions_t *versions, snapshot_t *before, snapshot_t *now, 
 }
 
 /*! Is there a way that somebody may ask for, or may it turn out that there is? */
-static bool leads_on(const versions_t *versions, const snapshot_t *before, const snapshot_t *now)
+static bool leads_on(const versions_t *versions, const snapshot_t *before, const snapshot_t *now, const history_run_t *run)
 {
-	return before != NULL && versions->max > 0 &&
+	if (before == NULL) { /* A version that outlived the process may have its differences with it. */
+		return versions->max > 0 && run != NULL && run->count > 0;
+	}
+	return versions->max > 0 &&
 	       (now->soa.serial == before->soa.serial || serial_newer(now->soa.serial, before->soa.serial));
 }
 
@@ -252,7 +255,7 @@ void versions_follow(versions_t *versions, snapshot_t *before, snapshot_t *now, 
 		tell(versions);
 		return;
 	}
-	if (!leads_on(versions, before, now) || !add_step(versions, before, now, run)) {
+	if (!leads_on(versions, before, now, run) || !add_step(versions, before, now, run)) {
 		give_up(versions);
 		drop_steps(versions);
 		forget(versions);

@@ -348,10 +348,11 @@ static void agent_restore(agent_t *agent)
 	if (refresh_version(agent->refresh) != NULL) {
 		return;
 	}
-	snapshot_t *snapshot = saver_load(&agent->saved, now, &times);
+	history_run_t run = { 0 };
+	snapshot_t *snapshot = saver_load(&agent->saved, now, &times, &run);
 	if (snapshot != NULL) {
 		int64_t left = times.expires_at - now;
-		refresh_restore(agent->refresh, snapshot, times.checked_at, left < UINT32_MAX ? left : UINT32_MAX);
+		refresh_restore(agent->refresh, snapshot, &run, times.checked_at, left < UINT32_MAX ? left : UINT32_MAX);
 	}
 }
 

@@ -791,7 +791,7 @@ static void world_restore(uint32_t left)
 	ck_assert_int_eq(zone_attach((const uint8_t *)"\7example", (struct instance *)&instance, &world.zone), 0);
 	world.refresh = refresh_new(zone_hold(world.zone), stanza('a'), &ops, &world);
 	ck_assert_ptr_nonnull(world.refresh);
-	refresh_restore(world.refresh, version(5, 100, 50, 1000), WALL - 300, left);
+	refresh_restore(world.refresh, version(5, 100, 50, 1000), NULL, WALL - 300, left);
 	ck_assert(zone_detach(world.zone, (struct instance *)&instance));
 }
 

@@ -155,7 +155,10 @@ static void publish(site_t *site, uint32_t serial, bool with_difference)
 /*! \brief Serial of what the file of the zone leads to, which must be whole; 0: there is none. */
 static uint32_t file_serial(site_t *site, store_times_t *ret_times)
 {
-	snapshot_t *snapshot = saver_load(&site->saved, NOW, ret_times);
+	history_run_t run = { 0 };
+	snapshot_t *snapshot = saver_load(&site->saved, NOW, ret_times, &run);
+	ck_assert_uint_eq(run.count, snapshot != NULL ? site->saved.file.differences : 0);
+	history_run_clear(&run);
 	if (snapshot == NULL) {
 		return 0;
 	}

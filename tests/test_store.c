@@ -113,7 +113,7 @@ static void assert_content(store_content_t *content, const snapshot_t *wanted)
 	ck_assert_int_eq(content->snapshot->has_nsec, wanted->has_nsec);
 	ck_assert_int_eq(content->snapshot->chain.param != NULL, wanted->chain.param != NULL);
 	ck_assert_uint_eq(content->file.serial, wanted->soa.serial);
-	snapshot_unpin(content->snapshot);
+	store_content_clear(content);
 }
 
 static void assert_reads(const uint8_t *zone, const snapshot_t *wanted)
@@ -259,7 +259,7 @@ START_TEST(test_log)
 	}
 	difference_release(difference[0]);
 	difference_release(difference[1]);
-	snapshot_unpin(content.snapshot);
+	store_content_clear(&content);
 }
 END_TEST
 

@@ -139,10 +139,11 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
  *        but others are told: they may not have been.
  *
  * EXPIRE goes on from the last check; a check is due at once.
- * \param snapshot  Taken. \param checked_at  When it was last known to be current, seconds since the epoch.
+ * \param snapshot  Taken. \param run  The differences that led to it, to be taken: others may ask for them.
+ * \param checked_at  When it was last known to be current, seconds since the epoch.
  * \param left      Seconds that it may be served; bounded by its own EXPIRE.
  */
-void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, int64_t checked_at, uint32_t left);
+void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run, int64_t checked_at, uint32_t left);
 
 /*! \brief The zone it keeps. Borrow. */
 zone_t *refresh_zone(const refresh_t *refresh);

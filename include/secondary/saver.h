@@ -107,10 +107,11 @@ void saver_set(saver_t *saver, saver_zone_t *saved, zone_t *zone, const char *pa
  * \brief Reads what is kept of a zone that was just set, and has no version.
  *
  * A file that is of no use is a warning.
- * \param now  Seconds since the epoch.
+ * \param now      Seconds since the epoch.
+ * \param ret_run  Own: differences that lead to it, or none.
  * \return Own: no draft, never published; or NULL.
  */
-snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_times);
+snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_times, history_run_t *ret_run);
 
 /*!
  * \brief \a now has been published in place of \a before (NULL: there was none): to be called for each version.

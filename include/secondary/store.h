@@ -62,6 +62,8 @@ typedef struct {
 	snapshot_t *snapshot;     /*!< Own: no draft, never published. */
 	store_times_t times;
 	store_file_t file;
+	difference_t **difference; /*!< Own, each held: those that lead from the image's version to this one, */
+	uint32_t count;           /*!< so many. */
 	bool is_torn;             /*!< A change at the end was not whole, and is left out. */
 } store_content_t;
 
@@ -92,6 +94,9 @@ char *store_file_name(const uint8_t *zone, char dst[static STORE_FILE_NAME_MAX])
  */
 int store_read(const store_t *store, const uint8_t *zone, int64_t now, store_content_t *ret_content,
                const char **ret_reason);
+
+/*! \brief Frees what was read and not taken (set to NULL). */
+void store_content_clear(store_content_t *content);
 
 /*!
  * \brief Writes a new file of \a zone with the image of \a snapshot, which is pinned, and puts it in the place of the old one.

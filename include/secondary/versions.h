@@ -61,7 +61,7 @@ void versions_set_max(versions_t *versions, uint64_t max);
 /*!
  * \brief \a now has been published in place of \a before.
  *
- * \param before  Pinned by the caller. NULL: there was none. \a now itself: a zone that recovered.
+ * \param before  Pinned by the caller. NULL: there was none, or it was in another process, and \a run what led on from it. \a now itself: a zone that recovered.
  * \param now     Borrowed: it serves.
  * \param run     The differences that lead from one to the other (taken: it is empty afterwards). NULL or empty: a whole version.
  */

@@ -8,6 +8,8 @@ import subprocess
 import threading
 import time
 
+import dns.name
+import dns.query
 import pytest
 
 from servers import Peer, Secondary, absolute, await_event, query, serial_of, zone_text
@@ -103,6 +105,26 @@ def test_changes_are_appended(servers, tmp_path):
     secondary.start()
     secondary.await_serial(ZONE, 5)
     assert query(secondary, f"more5.{ZONE}").answer and not query(secondary, f"more4.{ZONE}").answer
+
+
+def test_increments_go_on_after_a_restart(servers, tmp_path):
+    """The differences of the file lead to what was kept, for those who ask for them."""
+    primary, secondary = servers.pair({ZONE: hosts(250, 1)}, items=kept(tmp_path), acl={"all": {"address": "127.0.0.0/8", "action": "transfer"}},
+                                      template_conf="    acl: all\n")
+    size = await_file(secondary).stat().st_size
+    for serial in (2, 3, 4):
+        primary.change(ZONE, f"more{serial} 60 A 192.0.2.9")
+        secondary.await_serial(ZONE, serial)
+        await_event(lambda: file_of(secondary).stat().st_size > size, "differences")
+        size = file_of(secondary).stat().st_size
+    primary.stop()
+    secondary.restart()
+    secondary.await_serial(ZONE, 4)
+    for since, records in ((1, 11), (2, 8), (4, 1)):
+        zone, got = dns.name.from_text(ZONE), 0
+        for message in dns.query.xfr(secondary.address, zone, "IXFR", port=secondary.port, serial=since, relativize=False):
+            got += sum(len(rrset) for rrset in message.answer)
+        assert got == records, (since, got)
 
 
 def test_many_zones(servers, tmp_path):
