@@ -217,7 +217,7 @@ system_run()
 suite_system() { system_run system "not hostile"; }
 
 # Increments both ways, and what goes with them through a tree.
-suite_increments() { system_run increments "" tests/system/test_increments*.py tests/system/test_expire_out.py; }
+suite_increments() { system_run increments "" tests/system/test_increments*.py tests/system/test_tree.py tests/system/test_expire_out.py; }
 
 # What the operator sees and touches; part of `system`, too.
 suite_operator()

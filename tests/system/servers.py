@@ -513,7 +513,8 @@ class Nsd(Server):
             text += "".join(f"    notify: {peer.address}@{peer.port} {key}\n" for peer in self.notify)
         for name in self.mirrored:
             text += f"zone:\n    name: {absolute(name)}\n    provide-xfr: 127.0.0.0/8 {key}\n    outgoing-interface: {self.address}\n{self.zone_conf}"
-            text += "".join(f"    request-xfr: {peer.address}@{peer.port} {key}\n    allow-notify: {peer.address} NOKEY\n" for peer in self.primaries)
+            text += "".join(f"    request-xfr: {peer.address}@{peer.port} {peer.key.name if peer.key else 'NOKEY'}\n"
+                            f"    allow-notify: {peer.address} NOKEY\n    allow-notify: {peer.address} {key}\n" for peer in self.primaries)
             text += "".join(f"    notify: {peer.address}@{peer.port} {key}\n" for peer in self.notify)
         return text + self.extra
 

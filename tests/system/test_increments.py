@@ -7,15 +7,13 @@ import signal
 import dns.flags
 import dns.message
 import dns.rcode
-import dns.rdataset
 import dns.rdatatype
 import dns.rrset
 import pytest
 
-from conftest import full
 from scripted import Scripted
 from servers import Key, absolute, await_event, await_serial, query, serial_of, soa, zone_text
-from updates import FULL, KNOTD_INCREMENTS, NAMED_INCREMENTS, NSD_INCREMENTS, Changing, Watcher, assert_same_zone, has_serial_of, records_of, seeded, update
+from updates import FULL, KNOTD_INCREMENTS, NAMED_INCREMENTS, NSD_INCREMENTS, Changing, Watcher, assert_same_zone, has_serial_of, seeded
 
 ZONE = "example.com"
 EVERYONE = {"items": {"transfer-to": "everyone"}, "acl": {"everyone": {"action": "transfer"}}}
@@ -145,3 +143,170 @@ def test_changes_while_stopped(servers):
     secondary.signal(signal.SIGCONT)
     await_same(head, secondary, ZONE)
     assert came(secondary)[1] == 1
+
+
+def test_queries_see_one_version(servers, scope):
+    """While increments come, one by one and several at once."""
+    changing = Changing(ZONE, seeded())
+    head, secondary = pair(servers, changing, scope=scope)
+    watchers = [Watcher(secondary, ZONE) for _ in range(2)]
+    for _ in range(1000 if FULL else 60):
+        changing.step(head)
+        secondary.knotc_module("zone-refresh", absolute(ZONE))
+    await_same(head, secondary, ZONE)
+    for watcher in watchers:
+        assert len(watcher.stop().versions) > 5 and watcher.answers > 60
+
+
+def test_memory_stays(servers):
+    """What changes leave behind is collected, while the zone changes on."""
+    changing = Changing(ZONE, seeded(), names=4000)
+    head, secondary = pair(servers, changing, more={"zone_conf": "    journal-max-usage: 60M\n"})
+    watcher = Watcher(secondary, ZONE)
+    for _ in range(200 if FULL else 40):
+        changing.step(head, count=200)
+        await_event(lambda: has_serial_of(secondary, head, ZONE) or secondary.knotc_module("zone-refresh", absolute(ZONE)) is None, "the serial")
+    secondary.await_log("compacted, ")
+    await_same(head, secondary, ZONE)
+    watcher.stop()
+    assert came(secondary)[1] == 1
+    sizes = [(int(before), int(after)) for before, after in re.findall(r"compacted, (\d+) -> (\d+) octets", secondary.log_text())]
+    assert all(after < before for before, after in sizes) and max(after for _, after in sizes) < 2 * min(after for _, after in sizes)
+
+
+# --- TSIG
+
+ALGORITHMS = ("hmac-md5", "hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512")
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("kind", SOURCES)
+def test_signed_streams(servers, kind, algorithm):
+    """Of several messages, whole zones and increments."""
+    changing = Changing(ZONE, seeded(), names=2500)
+    head, secondary = pair(servers, changing, kind, more={"key": Key("transfer", algorithm)})
+    changing.step(head, count=800)
+    if kind == "nsd":
+        await_serial(secondary.primaries[0], ZONE, changing.serial)
+    await_same(head, secondary, ZONE)
+    assert came(secondary) == (1, 1)
+    assert all(int(count) > 1 for count in re.findall(r"XFR, incoming, .*finished, .* (\d+) messages", secondary.log_text()))
+
+
+# --- no increment
+
+def test_whole_zone_in_place_of_an_increment(servers):
+    """BIND keeps nothing of zone files that it reads anew."""
+    head, secondary = servers.pair({ZONE: zone_text(ZONE)}, kind="named", **EVERYONE)
+    head.set_zone(ZONE, zone_text(ZONE, "www A 192.0.2.7\n", serial=2))
+    secondary.await_serial(ZONE, 2)
+    assert_same_zone(head, secondary, ZONE)
+    secondary.await_log("IXFR, incoming, .*receiving AXFR-style IXFR")
+    assert came(secondary) == (0, 2)
+
+
+SOA = {serial: soa(ZONE, serial).strip().replace(" SOA ", " IN SOA ") for serial in (1, 2, 7)}
+OLD = [f"{ZONE}. 60 IN NS ns1.{ZONE}.", f"www.{ZONE}. 60 IN A 192.0.2.1"]
+NEW = f"new.{ZONE}. 60 IN A 192.0.2.2"
+
+
+class Odd(Scripted):
+    """A primary with two versions that gives the whole zone as it should; and increments as the test says."""
+
+    def __init__(self, increment):
+        self.increment, self.serial, self.key = increment, 1, None
+        super().__init__(self.respond)
+
+    @staticmethod
+    def response(query, lines, rcode=dns.rcode.NOERROR):
+        made = dns.message.make_response(query)
+        made.flags |= dns.flags.AA
+        made.set_rcode(rcode)
+        made.answer = [dns.rrset.from_text(*line.split(None, 4)) for line in lines]
+        return made
+
+    def respond(self, query, tcp):
+        rdtype = query.question[0].rdtype
+        if rdtype == dns.rdatatype.SOA:
+            return self.response(query, [SOA[self.serial]])
+        if rdtype == dns.rdatatype.IXFR:
+            return self.increment(query)
+        return self.response(query, [SOA[self.serial], *OLD, *([NEW] if self.serial == 2 else []), SOA[self.serial]])
+
+
+def refusing(name):
+    return lambda query: Odd.response(query, [], getattr(dns.rcode, name)), f"server responded with error '{name}'"
+
+
+def saying(*lines, reason):
+    return lambda query: Odd.response(query, lines), reason
+
+
+#: What comes in place of an increment, and what the log calls it.
+TROUBLE = {
+    "formerr": refusing("FORMERR"), "servfail": refusing("SERVFAIL"), "refused": refusing("REFUSED"), "notauth": refusing("NOTAUTH"),
+    "notimpl": (lambda query: Odd.response(query, [], dns.rcode.NOTIMP), "server responded with error 'NOTIMPL'"),
+    "closed": (lambda query: "close", "connection reset by peer"),
+    "empty": saying(reason="message 1 without records"),
+    "cut": (lambda query: Odd.response(query, [SOA[2], SOA[1], SOA[2], NEW, SOA[2]]).to_wire()[:-3], "malformed message 1"),
+    "no end": saying(SOA[2], SOA[1], SOA[2], NEW, reason="connection timeout"),
+    "single SOA": saying(SOA[2], reason="connection timeout"),
+    "not there": saying(SOA[2], SOA[1], NEW, SOA[2], SOA[2], reason=f"removed record is not there at new.{ZONE}."),
+    "there": saying(SOA[2], SOA[1], SOA[2], OLD[1], NEW, SOA[2], reason=f"added record is there already at www.{ZONE}."),
+    "other base": saying(SOA[2], SOA[7], SOA[2], NEW, SOA[2], reason="increment leads from serial 7, not from 1"),
+    "gap": saying(SOA[2], SOA[1], SOA[7], SOA[2], NEW, SOA[2], reason="increment leads from serial 2, not from 7"),
+    "outside": saying(SOA[2], SOA[1], SOA[2], "new.example.net. 60 IN A 192.0.2.2", SOA[2], reason="record outside the zone at new.example.net."),
+    "behind": saying(SOA[2], SOA[1], SOA[2], SOA[2], NEW, reason="records behind the last SOA"),
+    "no NS": saying(SOA[2], SOA[1], OLD[0], SOA[2], NEW, SOA[2], reason="no NS at the zone apex"),
+    "CNAME": saying(SOA[2], SOA[1], SOA[2], f"www.{ZONE}. 60 IN CNAME new.{ZONE}.", SOA[2], reason=f"CNAME beside other data at www.{ZONE}."),
+}
+
+
+@pytest.fixture
+def odd(request):
+    made = []
+    def make(increment):
+        made.append(Odd(increment))
+        return made[0]
+    yield make
+    made[0].stop()
+
+
+@pytest.mark.parametrize("how", TROUBLE)
+def test_whatever_goes_wrong_ends_in_axfr(servers, odd, how):
+    """From the same primary, at once, with one line."""
+    increment, reason = TROUBLE[how]
+    primary = odd(increment)
+    secondary = servers.secondary([ZONE], [primary], items={"transfer-idle-timeout": "1"}).start()
+    secondary.await_serial(ZONE, 1)
+    primary.serial = 2
+    secondary.knotc_module("zone-refresh", absolute(ZONE))
+    secondary.await_serial(ZONE, 2)
+    lines = re.findall(r"warning: .*", secondary.log_text())
+    assert len([line for line in lines if "fallback" in line]) == 1 and f"fallback to AXFR ({reason})" in lines[-1], lines
+    assert query(secondary, f"new.{ZONE}").answer and query(secondary, f"www.{ZONE}").answer
+    assert came(secondary)[1] == 2
+
+
+def test_nothing_newer_after_all(servers, odd):
+    """Two servers behind one address, of which the one that gives transfers is behind."""
+    primary = odd(lambda query: Odd.response(query, [SOA[1]]))
+    secondary = servers.secondary([ZONE], [primary]).start()
+    secondary.await_serial(ZONE, 1)
+    primary.serial = 2
+    seen = secondary.log_position()
+    secondary.knotc_module("zone-refresh", absolute(ZONE))
+    secondary.await_log("remote serial 2, zone is outdated", after=seen)
+    secondary.await_log("remote serial 1, zone is up-to-date", after=seen)
+    assert "warning" not in secondary.log_text(seen)
+
+
+def test_retransfer_is_whole(servers, odd):
+    primary = odd(lambda query: None)
+    secondary = servers.secondary([ZONE], [primary]).start()
+    secondary.await_serial(ZONE, 1)
+    primary.serial = 2
+    secondary.knotc_module("zone-retransfer", absolute(ZONE))
+    secondary.await_serial(ZONE, 2)
+    assert (f"{ZONE}.", dns.rdatatype.IXFR) not in primary.asked
