@@ -761,14 +761,14 @@ int worker_notify_out(zone_t *zone, worker_wait_t *wait)
 bool worker_await(worker_wait_t *wait, uint32_t ms)
 {
 	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000 + (until.tv_nsec + ms % 1000 * 1000000L) / 1000000000L;
 	until.tv_nsec = (until.tv_nsec + ms % 1000 * 1000000L) % 1000000000L;
 
 	pthread_mutex_lock(&worker.call_lock);
 	int ret = 0;
 	while (!wait->done && ret == 0) {
-		ret = pthread_cond_timedwait(&worker.call_done, &worker.call_lock, &until);
+		ret = pthread_cond_clockwait(&worker.call_done, &worker.call_lock, CLOCK_MONOTONIC, &until);
 	}
 	const bool done = wait->done;
 	pthread_mutex_unlock(&worker.call_lock);
