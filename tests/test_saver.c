@@ -18,6 +18,7 @@
 
 #include <libknot/libknot.h>
 
+#include "secondary/amend.h"
 #include "secondary/report.h"
 #include "secondary/saver.h"
 #include "secondary/wire.h"
@@ -290,6 +291,7 @@ START_TEST(test_forced_while_waiting)
 	free(a);
 	free(b);
 	snapshot_unpin(kept);
+	history_run_clear(&run);
 	ck_assert_uint_ge(site.kept, 2);
 	site_end(&site);
 	for (unsigned i = 0; i < SAVER_AT_ONCE; i++) {
@@ -475,6 +477,38 @@ START_TEST(test_zones_come_and_go)
 }
 END_TEST
 
+/*! \brief Increments share the arena of what is being written. */
+START_TEST(test_amended_meanwhile)
+{
+	site_t site;
+	site_begin(&site, "example.", directory);
+	publish(&site, 1, true);
+	const uint32_t last = support_is_full() ? 2000 : 60;
+	for (uint32_t serial = 2; serial <= last; serial++) {
+		snapshot_t *base = site.zone->current, *draft = NULL;
+		snapshot_t *old = make_version(site.zone, serial - 1), *new = make_version(site.zone, serial);
+		difference_t *difference;
+		const builder_limits_t limits = { 0 };
+		char error[AMEND_ERROR_MAX];
+		ck_assert_int_eq(difference_compute(old, new, 0, &difference), KNOT_EOK);
+		ck_assert_int_eq(amend(base, &difference, 1, &limits, &draft, error), KNOT_EOK);
+		snapshot_unpin(old);
+		snapshot_unpin(new);
+		snapshot_pin(base);
+		/* Sometimes nothing leads there: then it is written whole, while the next ones are made. */
+		ck_assert_int_eq(history_add(&site.zone->history, difference, serial % 3 == 0 ? 0 : 1 << 20), KNOT_EOK);
+		zone_publish(site.zone, draft, 0);
+		saver_published(&site.saved, base, draft);
+		snapshot_unpin(base);
+		ck_assert(saver_want(&site.saved, draft));
+		uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	settle();
+	ck_assert_uint_eq(kept_serial(&site), last);
+	site_end(&site);
+}
+END_TEST
+
 /*! \brief A disk that takes longer than others wait: they are told, once. */
 START_TEST(test_patience)
 {
@@ -506,6 +540,7 @@ int main(void)
 	tcase_add_test(tcase, test_no_room);
 	tcase_add_test(tcase, test_nowhere);
 	tcase_add_test(tcase, test_zones_come_and_go);
+	tcase_add_test(tcase, test_amended_meanwhile);
 	tcase_add_test(tcase, test_patience);
 	tcase_set_timeout(tcase, 60);
 
