@@ -318,10 +318,10 @@ def test_target_below_a_cut_of_ours_is_resolved_ahead(servers, scripted):
     """Without a query before: below a cut of the same zone, and of another zone of ours; not below one whose zone we have."""
     resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 600 A 198.51.100.33") if q.question[0].rdtype == 1 else answer(q))
     delegations = "sub NS ns.sub\nns.sub A 192.0.2.53\nours NS ns.ours\nns.ours A 192.0.2.53\n"
-    _, secondary = servers.pair({"other.example": zone_text("other.example", delegations),
-                                 f"ours.{ZONE}": zone_text(f"ours.{ZONE}", "www A 192.0.2.99\n"),
-                                 ZONE: zone_text(ZONE, f"{delegations}d CNAME www.sub\ne CNAME www.sub.other.example.\nf CNAME www.ours\n")},
-                                items={"upstream": at(resolver)})
+    primary, secondary = servers.pair({"other.example": zone_text("other.example", delegations),
+                                       f"ours.{ZONE}": zone_text(f"ours.{ZONE}", "www A 192.0.2.99\n"), ZONE: zone_text(ZONE, delegations)},
+                                      items={"upstream": at(resolver)})
+    primary.change(ZONE, f"d 60 CNAME www.sub.{ZONE}.", "e 60 CNAME www.sub.other.example.", f"f 60 CNAME www.ours.{ZONE}.")
     wanted = {(f"{name}.", rdtype) for name in (f"www.sub.{ZONE}", "www.sub.other.example") for rdtype in (1, 28)}
     await_event(lambda: wanted <= set(resolver.asked), "the questions")
     for name, target in (("d", f"www.sub.{ZONE}"), ("e", "www.sub.other.example")):
@@ -602,9 +602,8 @@ def test_validation_codes_are_relayed(servers, sign, scripted):
     resolver = servers.unbound({TARGET: authority}, name="resolver", conf=f'server:\n    module-config: "validator iterator"\n    ede: yes\n'
                                f'    trust-anchor: "{TARGET}. DNSKEY {key}"\n').start()
     secondary = pair(servers, at(resolver))
-    known = [option.code for option in query(resolver, f"www.{TARGET}", rd=True, do=True).options]
-    assert known and 5 <= known[0] <= 12
-    response = await_ede(secondary, f"ext.{ZONE}", known)
+    # Which one depends on whether it remembers the failure.
+    response = await_ede(secondary, f"ext.{ZONE}", range(5, 13))
     assert_ours(response)
     assert response.rcode() == dns.rcode.NOERROR and texts(response.answer) == [cname(f"ext.{ZONE}", f"www.{TARGET}")]
 
