@@ -196,6 +196,20 @@ static void want_nothing(saver_zone_t *saved)
 	saved->wanted = NULL;
 }
 
+/*! \brief \a snapshot, which serves, is to be written. */
+static void want(saver_zone_t *saved, snapshot_t *snapshot)
+{
+	want_nothing(saved);
+	saved->wanted = snapshot_pin(snapshot);
+	saved->wanted_times = saved->times;
+}
+
+/*! \brief May times be noted in the file? What is known of a version that came later says nothing of the one that is there. */
+static bool is_touch_due(const saver_zone_t *saved)
+{
+	return saved->is_checked && saved->file.inode != 0 && !saved->needs_image && saved->file.serial == saved->times_serial;
+}
+
 /*! \brief Fills \a job with what comes next for a zone; false: nothing does. */
 static bool job_choose(saver_job_t *job, saver_zone_t *saved)
 {
@@ -214,17 +228,16 @@ static bool job_choose(saver_job_t *job, saver_zone_t *saved)
 	if (saved->wanted != NULL) {
 		job->kind = run_find(saved, &job->run) ? SAVER_APPEND : SAVER_WRITE;
 		job->snapshot = saved->wanted;
+		job->times = saved->wanted->soa.serial == saved->times_serial ? saved->times : saved->wanted_times;
 		saved->wanted = NULL;
 		saved->is_checked = false;
 		return true;
 	}
-	if (saved->is_checked && saved->file.inode != 0) {
-		saved->is_checked = false;
-		job->kind = SAVER_TOUCH;
-		return true;
-	}
+	const bool is_touch = is_touch_due(saved);
 	saved->is_checked = false;
-	return false;
+	job->kind = SAVER_TOUCH;
+	job->times = saved->times;
+	return is_touch;
 }
 
 static void on_done(uv_work_t *work, int status);
@@ -238,7 +251,6 @@ static bool job_begin(saver_job_t *job, saver_zone_t *saved)
 	job->saved = saved;
 	job->store = saved->place->store;
 	job->name = saved->zone->name;
-	job->times = saved->times;
 	job->file = saved->file;
 	job->needs_image = saved->needs_image;
 	saved->needs_image = saved->needs_image && job->snapshot == NULL;
@@ -384,7 +396,7 @@ static void place_change(saver_zone_t *saved, saver_place_t *place)
 	rcu_read_lock();
 	snapshot_t *current = zone_borrow(saved->zone);
 	if (current != NULL) {
-		saved->wanted = snapshot_pin(current);
+		want(saved, current);
 	}
 	rcu_read_unlock();
 	if (saved->wanted != NULL) {
@@ -435,6 +447,7 @@ snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_time
 	}
 	saved->file = content.file;
 	saved->times = *ret_times = content.times;
+	saved->times_serial = content.file.serial;
 	take_run(&content, ret_run);
 	return content.snapshot;
 }
@@ -447,8 +460,7 @@ void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *
 	saved->needs_image = true;
 	/* What waits would be written as a new file, and pass for this one should that have its serial. */
 	if (saved->wanted != NULL) {
-		want_nothing(saved);
-		saved->wanted = snapshot_pin(now);
+		want(saved, now);
 	}
 }
 
@@ -457,18 +469,18 @@ bool saver_want(saver_zone_t *saved, snapshot_t *snapshot)
 	if (saved->place == NULL) {
 		return false;
 	}
-	want_nothing(saved);
-	saved->wanted = snapshot_pin(snapshot);
+	want(saved, snapshot);
 	owed_add(saved);
 	enqueue(saved);
 	return true;
 }
 
-void saver_checked(saver_zone_t *saved, const store_times_t *times)
+void saver_checked(saver_zone_t *saved, uint32_t serial, const store_times_t *times)
 {
 	saved->times = *times;
+	saved->times_serial = serial;
 	saved->is_checked = true;
-	if (saved->place != NULL && saved->wanted == NULL && saved->file.inode != 0) {
+	if (saved->place != NULL && saved->wanted == NULL && is_touch_due(saved)) {
 		enqueue(saved);
 	}
 }

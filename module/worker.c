@@ -274,9 +274,8 @@ static void on_ready(versions_t *versions)
 
 static void op_checked(void *ctx, refresh_t *refresh, int64_t at, int64_t expires_at)
 {
-	(void)refresh;
 	agent_t *agent = ctx;
-	saver_checked(&agent->saved, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
+	saver_checked(&agent->saved, refresh_version(refresh)->soa.serial, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
 }
 
 static void op_ended(void *ctx, refresh_t *refresh, const char *failure)

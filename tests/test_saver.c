@@ -144,7 +144,7 @@ static void publish(site_t *site, uint32_t serial, bool with_difference)
 	} else {
 		history_trim(&site->zone->history, 0);
 	}
-	saver_checked(&site->saved, &(store_times_t) { NOW + serial % 1000, NOW + 100000 + serial % 1000 });
+	saver_checked(&site->saved, serial, &(store_times_t) { NOW + serial % 1000, NOW + 100000 + serial % 1000 });
 	zone_publish(site->zone, now, 0);
 	saver_published(&site->saved, before, now);
 	snapshot_unpin(before);
@@ -204,7 +204,7 @@ START_TEST(test_one_after_the_other)
 	ck_assert_uint_eq(kept_serial(&site), 20);
 
 	/* Known to be current for longer. */
-	saver_checked(&site.saved, &(store_times_t) { NOW + 500, NOW + 5000 });
+	saver_checked(&site.saved, 20, &(store_times_t) { NOW + 500, NOW + 5000 });
 	settle();
 	ck_assert_uint_eq(file_serial(&site, &times), 20);
 	ck_assert_int_eq(times.checked_at, NOW + 500);
@@ -232,6 +232,36 @@ START_TEST(test_faster_than_the_disk)
 }
 END_TEST
 
+/*! \brief A version is known to be current that is not in the file yet: that says nothing of the one that is. */
+START_TEST(test_times_of_another_version)
+{
+	site_t site;
+	store_times_t times;
+	site_begin(&site, "example.", directory);
+	publish(&site, 1, true);
+	settle();
+	saver_checked(&site.saved, 2, &(store_times_t) { NOW + 500, NOW + 5000 });
+	settle();
+	ck_assert_uint_eq(file_serial(&site, &times), 1);
+	ck_assert_int_eq(times.checked_at, NOW + 1);
+
+	/* One that waits for its turn keeps its own, or gets later ones. */
+	publish(&site, 2, true);
+	publish(&site, 3, true);
+	saver_checked(&site.saved, 4, &(store_times_t) { NOW + 600, NOW + 6000 });
+	settle();
+	ck_assert_uint_eq(file_serial(&site, &times), 3);
+	ck_assert_int_eq(times.checked_at, NOW + 3);
+	publish(&site, 4, true);
+	publish(&site, 5, true);
+	saver_checked(&site.saved, 5, &(store_times_t) { NOW + 700, NOW + 7000 });
+	settle();
+	ck_assert_uint_eq(file_serial(&site, &times), 5);
+	ck_assert_int_eq(times.checked_at, NOW + 700);
+	site_end(&site);
+}
+END_TEST
+
 /*! \brief A version that was forced, although its serial is not newer, and those after it: the way by serials is of another one. */
 START_TEST(test_forced)
 {
@@ -241,6 +271,8 @@ START_TEST(test_forced)
 		site_begin(&site, "example.", directory);
 		publish(&site, orders[i][0], true);
 		settle();
+		/* While the file is touched both wait, and the last is written. */
+		saver_checked(&site.saved, orders[i][0], &(store_times_t) { NOW, NOW + 100 });
 		publish(&site, orders[i][1], false);
 		publish(&site, orders[i][2], true);
 		settle();
@@ -353,7 +385,7 @@ START_TEST(test_file_taken_away)
 	char path[100];
 	sprintf(path, "%s/example.zone", directory);
 	ck_assert_int_eq(unlink(path), 0);
-	saver_checked(&site.saved, &(store_times_t) { NOW, NOW + 100 });
+	saver_checked(&site.saved, 1, &(store_times_t) { NOW, NOW + 100 });
 	settle();
 	publish(&site, 2, true);
 	settle();
@@ -533,6 +565,7 @@ int main(void)
 	tcase_add_test(tcase, test_one_after_the_other);
 	tcase_add_test(tcase, test_faster_than_the_disk);
 	tcase_add_test(tcase, test_forced);
+	tcase_add_test(tcase, test_times_of_another_version);
 	tcase_add_test(tcase, test_forced_while_waiting);
 	tcase_add_test(tcase, test_log_bound);
 	tcase_add_test(tcase, test_purge);

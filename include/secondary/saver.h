@@ -51,10 +51,12 @@ struct saver_zone {
 	enum { SAVER_IDLE, SAVER_QUEUED, SAVER_RUNNING } state;
 	TAILQ_ENTRY(saver_zone) entry;
 	snapshot_t *wanted;       /*!< Pinned: to be written; NULL: nothing is. */
-	bool needs_image;         /*!< Differences do not lead there. */
+	store_times_t wanted_times; /*!< Of that version, */
+	bool needs_image;         /*!< to which differences do not lead. */
 	bool is_purged;           /*!< The file is to go. */
 	bool is_checked;          /*!< Times are to be written: */
 	store_times_t times;
+	uint32_t times_serial;    /*!< Of the version that they are of: the newest, which may be in no file yet. */
 	bool is_owed;             /*!< kept() is owed since: */
 	uint64_t since_ms;
 	TAILQ_ENTRY(saver_zone) owed;
@@ -130,8 +132,8 @@ void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *
  */
 bool saver_want(saver_zone_t *saved, snapshot_t *snapshot);
 
-/*! \brief The version is known to be current. */
-void saver_checked(saver_zone_t *saved, const store_times_t *times);
+/*! \brief The version with \a serial, which serves or is about to, is known to be current. */
+void saver_checked(saver_zone_t *saved, uint32_t serial, const store_times_t *times);
 
 /*! \brief The file of the zone goes, and whatever was wanted. */
 void saver_purge(saver_zone_t *saved);
