@@ -125,7 +125,13 @@ static void message_end(const message_t *msg, const answer_result_t *result, kno
 	}
 }
 
-/*! Writes the OPT record that knotd has prepared, options of other modules included, into the place reserved for it. */
+/*! Octets of the OPT record that knotd has prepared. */
+static inline size_t opt_size(const knotd_qdata_t *qdata)
+{
+	return KNOT_EDNS_MIN_SIZE + qdata->opt_rr.rrs.rdata->len;
+}
+
+/*! Writes it, options of other modules included, into the place reserved for it. */
 static void put_opt(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const knot_rrset_t *opt = &qdata->opt_rr;
@@ -136,9 +142,11 @@ static void put_opt(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 	knot_wire_write_u16(wire + 3, opt->rclass);
 	knot_wire_write_u32(wire + 5, opt->ttl);
 	knot_wire_write_u16(wire + 9, rdata->len);
-	memcpy(wire + KNOT_EDNS_MIN_SIZE, rdata->data, rdata->len);
+	if (rdata->len > 0) { /* mostly not */
+		memcpy(wire + KNOT_EDNS_MIN_SIZE, rdata->data, rdata->len);
+	}
 
-	const uint16_t size = KNOT_EDNS_MIN_SIZE + rdata->len;
+	const uint16_t size = opt_size(qdata);
 	assert(pkt->reserved >= size && pkt->size + size <= pkt->max_size);
 	pkt->size += size;
 	pkt->reserved -= size;
@@ -160,7 +168,7 @@ static knotd_state_t complete(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 	if (knot_rrset_empty(&qdata->opt_rr)) {
 		return KNOTD_STATE_FINAL;
 	}
-	if (pkt->size + knot_edns_wire_size(&qdata->opt_rr) > pkt->max_size) {
+	if (pkt->size + opt_size(qdata) > pkt->max_size) {
 		return KNOTD_STATE_DONE; /* packet_message() tells when; knotd makes an error of it */
 	}
 	put_opt(pkt, qdata);

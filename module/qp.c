@@ -139,7 +139,7 @@ qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *k
 }
 
 /*! \brief Of the twigs of \a branch, which has none for \a sym, the one before it, or else the first. */
-static const qp_node_t *twig_beside(arena_base_t base, const qp_node_t *branch, unsigned sym)
+static inline const qp_node_t *twig_beside(arena_base_t base, const qp_node_t *branch, unsigned sym)
 {
 	unsigned rank = branch_rank(branch, sym);
 	return branch_twigs(base, branch) + (rank > 0 ? rank - 1 : 0);
