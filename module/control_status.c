@@ -201,7 +201,7 @@ static void put_progress(line_t *line, const char *direction, const struct socka
 static void put_transfers(line_t *line, const zone_t *zone, const errand_progress_t *incoming)
 {
 	if (incoming->is_running) {
-		put_progress(line, "incoming", &incoming->remote, "transfer", incoming->counts.records, incoming->counts.octets,
+		put_progress(line, "incoming", &incoming->remote, incoming->operation, incoming->counts.records, incoming->counts.octets,
 		             incoming->elapsed_ms);
 	}
 	outgoing_progress_t outgoing[OUTGOING_MAX];

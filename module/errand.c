@@ -578,6 +578,7 @@ errand_progress_t errand_progress(const errand_t *errand)
 	}
 	return (errand_progress_t) {
 		.is_running = true,
+		.operation = transfer_in_kind(errand->transfer) == TRANSFER_UNKNOWN && errand->asks_increment ? "IXFR" : transfer_word(errand),
 		.remote = errand->primary->addr,
 		.elapsed_ms = errands_now(errand->errands) - errand->turn.began,
 		.counts = transfer_in_counts(errand->transfer),

@@ -95,6 +95,7 @@ void errand_cancel(errand_t *errand);
 /*! How far a transfer is. */
 typedef struct {
 	bool is_running;         /*!< Else the rest has no sense. */
+	const char *operation;   /*!< AXFR or IXFR; as long as nothing has come, what was asked for. */
 	struct sockaddr_storage remote;
 	uint64_t elapsed_ms;
 	transfer_counts_t counts;

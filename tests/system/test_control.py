@@ -71,7 +71,7 @@ def test_status_of_transfers(servers):
     large = servers.knotd({"example.net": zone_text("example.net", "".join(f"host{n} TXT {fat}\n" for n in range(6000)))}).start()
     module = servers.secondary(["example.com", "example.net"], [Peer(stalling.port), large], acl={"all": {"action": "transfer"}},
                                items={"transfer-to": "all"}, server_conf="    tcp-io-timeout: 60000\n").start()
-    found = await_event(lambda: re.fullmatch(r"transfer, 100 records, \d{4} octets, \d+ octets/s", status(module, "example.com")["example.com."]
+    found = await_event(lambda: re.fullmatch(r"AXFR, 100 records, \d{4} octets, \d+ octets/s", status(module, "example.com")["example.com."]
                                              .get(f"incoming 127.0.0.1@{stalling.port}", "")), "a transfer in")
     stalling.stop()
     module.await_serial("example.net")
