@@ -300,9 +300,21 @@ static int write_sums(sink_t *sink, const snapshot_t *snapshot)
 
 static int write_difference(sink_t *sink, const difference_t *difference)
 {
+	/* All but the count of its holders, which others change; and no octets of the stack. */
+	difference_t head;
+	memset(&head, 0, sizeof(head));
+	head.from = difference->from;
+	head.to = difference->to;
+	head.removed = difference->removed;
+	head.added = difference->added;
+	head.size = difference->size;
+	head.added_at = difference->added_at;
 	int ret = frame_begin(sink);
 	if (ret == KNOT_EOK) {
-		ret = put_octets(sink, difference, difference_memory(difference));
+		ret = put_octets(sink, &head, sizeof(head));
+	}
+	if (ret == KNOT_EOK) {
+		ret = put_octets(sink, difference->octets, difference->size);
 	}
 	return ret == KNOT_EOK ? frame_end(sink, FRAME_DIFFERENCE) : ret;
 }

@@ -323,7 +323,6 @@ START_TEST(test_forced_while_waiting)
 	free(a);
 	free(b);
 	snapshot_unpin(kept);
-	history_run_clear(&run);
 	ck_assert_uint_ge(site.kept, 2);
 	site_end(&site);
 	for (unsigned i = 0; i < SAVER_AT_ONCE; i++) {
