@@ -209,7 +209,13 @@ static void remove_stale(const char *path)
 	}
 }
 
-/*! Who may connect: knotd's umask leaves out those that are neither its user nor in its group. */
+/*! Those may connect who may write: knotd's user and group, as with its own socket. Nobody can before it listens. */
+static bool bind_listener(int fd)
+{
+	return bind(fd, (const struct sockaddr *)&control.addr, sizeof(control.addr)) == 0 &&
+	       chmod(control.addr.sun_path, S_IWUSR | S_IWGRP) == 0 && listen(fd, BACKLOG) == 0;
+}
+
 static int open_listener(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -217,7 +223,7 @@ static int open_listener(void)
 		return knot_map_errno();
 	}
 	remove_stale(control.addr.sun_path);
-	if (bind(fd, (const struct sockaddr *)&control.addr, sizeof(control.addr)) != 0 || listen(fd, BACKLOG) != 0) {
+	if (!bind_listener(fd)) {
 		int ret = knot_map_errno();
 		close(fd);
 		return ret;

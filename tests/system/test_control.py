@@ -397,6 +397,8 @@ def test_socket(servers, scope):
     primary, module = pair(servers, scope)
     mode = os.stat(module.control).st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) & 0o007 == 0
+    ours, theirs = os.stat(module.control), os.stat(module.run / "knot.sock")
+    assert (ours.st_mode, ours.st_uid, ours.st_gid) == (theirs.st_mode, theirs.st_uid, theirs.st_gid)
     module.kill()
     assert module.control.exists() and not listens(module.control)
     module.start()
