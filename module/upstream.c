@@ -60,12 +60,13 @@ static struct {
 	cache_t *cache;           /*!< From the first upstream to the last. */
 	uint32_t last_id;         /*!< Lock. */
 	upstream_t *first;        /*!< Lock. Changed by others at the head only; the thread takes out. */
-	bool stop;                /*!< Lock. */
+	bool stop;                /*!< Lock. There is no thread (any more) that could be woken. */
 	ask_queue_t queue;
 	uint32_t asked[ASKED_SLOTS]; /*!< Atomic. */
 	uint32_t looked;          /*!< The thread's. Second of the last look at what is due. */
 	uint64_t hits, misses, stale, holds; /*!< Atomic. */
 } state = {
+	.stop = true,
 	.life = PTHREAD_MUTEX_INITIALIZER,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -491,7 +492,6 @@ static int thread_start(size_t cache_size)
 	memset(state.asked, 0, sizeof(state.asked));
 	lookups_begin(&state.loop, state.cache, on_ended);
 	ahead_begin(state.cache, find_via);
-	state.stop = false;
 	int ret = loop_begin();
 	if (ret == KNOT_EOK) {
 		ret = thread_create();
@@ -502,8 +502,12 @@ static int thread_start(size_t cache_size)
 	if (ret != KNOT_EOK) {
 		cache_free(state.cache);
 		state.cache = NULL;
+		return ret;
 	}
-	return ret;
+	pthread_mutex_lock(&state.lock);
+	state.stop = false;
+	pthread_mutex_unlock(&state.lock);
+	return KNOT_EOK;
 }
 
 static void thread_wake(void)
@@ -670,9 +674,15 @@ void upstream_zone_gone(zone_t *zone)
 
 void upstream_published(zone_t *zone)
 {
-	if (ahead_published(zone)) {
+	if (!ahead_published(zone)) {
+		return;
+	}
+	/* Who publishes is no holder: the last one may have gone meanwhile, and the thread with it. */
+	pthread_mutex_lock(&state.lock);
+	if (!state.stop) {
 		thread_wake();
 	}
+	pthread_mutex_unlock(&state.lock);
 }
 
 /* -- hooks ------------------------------------------------------------------------------------------------------------ */

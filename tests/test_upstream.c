@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +351,45 @@ START_TEST(test_everything_at_once)
 }
 END_TEST
 
+static unsigned publications;
+
+static void *publisher(void *ctx)
+{
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		upstream_published(ctx);
+		__atomic_add_fetch(&publications, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/*! Versions are published while the last holder of an upstream goes, and its thread ends. */
+START_TEST(test_published_at_the_end)
+{
+	static char instance;
+	zone_t *zone;
+	pthread_t thread;
+	stop = false;
+	publications = 0;
+	ck_assert_int_eq(zone_attach((const knot_dname_t *)"\7example", (struct instance *)&instance, &zone), KNOT_EOK);
+	ck_assert_int_eq(pthread_create(&thread, NULL, publisher, zone), 0);
+	for (unsigned i = 0; i < (support_is_full() ? 5000 : 100); i++) {
+		upstream_t *upstream = attach(1000);
+		ck_assert_int_eq(upstream_zone_set(zone, upstream, 100), KNOT_EOK);
+		upstream_release(upstream);
+		/* While it is followed. */
+		for (unsigned seen = __atomic_load_n(&publications, __ATOMIC_RELAXED);
+		     __atomic_load_n(&publications, __ATOMIC_RELAXED) == seen; ) {
+			sched_yield();
+		}
+		upstream_zone_gone(zone);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	ck_assert(zone_detach(zone, (struct instance *)&instance));
+	zone_release(zone);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("upstream");
@@ -364,6 +404,7 @@ int main(void)
 	tcase_add_test(tcase, test_not_started);
 	tcase_add_test(tcase, test_resolver_is_made_later);
 	tcase_add_test(tcase, test_everything_at_once);
+	tcase_add_test(tcase, test_published_at_the_end);
 	suite_add_tcase(suite, tcase);
 
 	SRunner *runner = srunner_create(suite);
