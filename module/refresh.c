@@ -916,7 +916,7 @@ void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, history_run_t *ru
 	refresh->version = snapshot;
 	refresh->succeeded = now(refresh);
 	refresh->bound = left;
-	refresh->last_success = checked_at;
+	set_success(refresh, checked_at);
 	zone_publish(refresh->zone, snapshot, 0);
 	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	arm(refresh);

@@ -278,15 +278,21 @@ static void op_checked(void *ctx, refresh_t *refresh, int64_t at, int64_t expire
 	saver_checked(&agent->saved, refresh_version(refresh)->soa.serial, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
 }
 
+/*! For who looks at the zone from outside. */
+static void state_changed(const agent_t *agent)
+{
+	if (worker.checked != NULL) {
+		worker.checked(agent->zone);
+	}
+}
+
 static void op_ended(void *ctx, refresh_t *refresh, const char *failure)
 {
 	(void)refresh;
 	agent_t *agent = ctx;
 	counters_event(&agent->zone->events, failure == NULL ? EVENT_CHECK : EVENT_CHECK_FAILED);
 	waits_done(&agent->checks, failure != NULL ? failure : "");
-	if (worker.checked != NULL) {
-		worker.checked(agent->zone);
-	}
+	state_changed(agent);
 }
 
 /*! Targets have been told, or failed to answer: nobody is to wait for those that are told again much later. */
@@ -350,8 +356,8 @@ static void agent_restore(agent_t *agent)
 	history_run_t run = { 0 };
 	snapshot_t *snapshot = saver_load(&agent->saved, now, &times, &run);
 	if (snapshot != NULL) {
-		int64_t left = times.expires_at - now;
-		refresh_restore(agent->refresh, snapshot, &run, times.checked_at, left < UINT32_MAX ? left : UINT32_MAX);
+		refresh_restore(agent->refresh, snapshot, &run, times.checked_at, store_times_left(&times, now));
+		state_changed(agent);
 	}
 }
 

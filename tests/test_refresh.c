@@ -805,6 +805,7 @@ START_TEST(test_restore)
 	refresh_status_t status;
 	refresh_status(world.refresh, &status);
 	ck_assert_int_eq(status.last_success, WALL - 300);
+	ck_assert_int_eq(world.zone->last_success, WALL - 300); /* for statistics */
 	ck_assert_str_eq(world.log, "6 store, zone restored, serial 5, expires in 700 seconds\n");
 
 	static const line_t lines[] = {

@@ -653,12 +653,36 @@ START_TEST(test_random)
 }
 END_TEST
 
+/*! \brief How long a version may be served, by a clock that may have been set. */
+START_TEST(test_times_left)
+{
+	static const struct {
+		store_times_t times;
+		int64_t now;
+		uint32_t left;
+	} cases[] = {
+		{ { 1000, 1600 }, 1000, 600 },
+		{ { 1000, 1600 }, 1599, 1 },
+		{ { 1000, 1600 }, 1600, 0 },
+		{ { 1000, 1600 }, 5000, 0 },
+		{ { 1000, 1600 }, 999, 600 },
+		{ { 1700000000, 1700000600 }, 0, 600 },
+		{ { 0, INT64_MAX }, 0, UINT32_MAX },
+		{ { 1600, 1000 }, 500, 0 },
+	};
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_msg(store_times_left(&cases[i].times, cases[i].now) == cases[i].left, "case %u", i);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("store");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, test_zones, 0, 4);
 	tcase_add_test(tcase, test_nsec3);
+	tcase_add_test(tcase, test_times_left);
 	tcase_add_test(tcase, test_large);
 	tcase_add_test(tcase, test_log);
 	tcase_add_test(tcase, test_times);

@@ -45,6 +45,16 @@ typedef struct {
 	int64_t expires_at;
 } store_times_t;
 
+/*! \brief Seconds that are left at \a now. No more than there were when it was checked, should the clock be behind since. */
+static inline uint32_t store_times_left(const store_times_t *times, int64_t now)
+{
+	const int64_t from = now > times->checked_at ? now : times->checked_at;
+	if (times->expires_at <= from) {
+		return 0;
+	}
+	return times->expires_at - from < UINT32_MAX ? times->expires_at - from : UINT32_MAX;
+}
+
 /*! What the file of a zone holds, as its one writer knows it. Zeroed: nothing that could be appended to. */
 typedef struct {
 	uint64_t inode;           /*!< Of the file; 0: none. */

@@ -34,7 +34,7 @@
 typedef struct {
 	unsigned transfer_limit;          /*!< Transfers at once. */
 	unsigned transfer_limit_remote;   /*!< Of them with one address. */
-	void (*checked)(zone_t *zone);    /*!< Called on the worker after each check; or NULL. */
+	void (*checked)(zone_t *zone);    /*!< Called on the worker after each check, and when a version outlived the process; or NULL. */
 } worker_options_t;
 
 /*!
