@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A life of the server, for valgrind and the sanitizers to watch: load, transfer, changes, reloads, removal, stop."""
+"""A life of the server, for valgrind and the sanitizers to watch: load, transfer, changes, reloads, removal, restart, stop."""
 
 import socket
 import struct
@@ -13,8 +13,9 @@ RELOADS = 20
 ZONES = ["example.com", "example.org"]
 
 
-def test_load_transfer_reloads_stop(servers, scope):
-    primary, secondary = servers.pair({zone: zone_text(zone, "www A 192.0.2.3\n* MX 10 www\n") for zone in ZONES}, scope=scope)
+def test_load_transfer_reloads_stop(servers, scope, tmp_path):
+    primary, secondary = servers.pair({zone: zone_text(zone, "www A 192.0.2.3\n* MX 10 www\n") for zone in ZONES}, scope=scope,
+                                      items={"store": str(tmp_path / "store"), "zonemd-verify": "if-present"})
     for serial in range(2, RELOADS + 2):
         primary.change(ZONES[0], f"www 60 A 192.0.2.{serial + 2}")
         secondary.reload()
@@ -29,6 +30,8 @@ def test_load_transfer_reloads_stop(servers, scope):
     secondary.names.append(ZONES[1])
     secondary.reload()
     secondary.await_serial(ZONES[1], 1)
+    secondary.restart()
+    secondary.await_log(rf"store, zone restored, serial {RELOADS + 1}", after=secondary.started_at)
     secondary.stop()
 
 
