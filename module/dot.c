@@ -47,6 +47,7 @@ struct dot_question {
 	uint64_t sent_ms;
 	bool sent;
 	bool again;               /*!< It was sent before, over another connection. */
+	bool failed;              /*!< It is in the list of those. */
 	size_t question_len;      /*!< Octets of the question section. */
 	size_t len;
 	uint8_t framed[2 + DOT_QUERY_MAX + DOT_PADDING + 4]; /*!< With the length before it. */
@@ -62,6 +63,7 @@ struct dot_client {
 	bool complained;          /*!< Of a handshake, since one succeeded. */
 	connection_t *connection; /*!< NULL: none. */
 	dot_question_t *first, *last;
+	dot_question_t *failed;   /*!< Those whose done() comes at once. */
 };
 
 /* -- questions -------------------------------------------------------------------------------------------------------- */
@@ -77,8 +79,13 @@ static void question_link(dot_client_t *client, dot_question_t *question)
 static void question_unlink(dot_question_t *question)
 {
 	dot_client_t *client = question->client;
-	*(question->prev != NULL ? &question->prev->next : &client->first) = question->next;
-	*(question->next != NULL ? &question->next->prev : &client->last) = question->prev;
+	dot_question_t **first = question->failed ? &client->failed : &client->first;
+	*(question->prev != NULL ? &question->prev->next : first) = question->next;
+	if (question->next != NULL) {
+		question->next->prev = question->prev;
+	} else if (!question->failed) {
+		client->last = question->prev;
+	}
 }
 
 /*! Ends it before done(), which may ask again. */
@@ -182,22 +189,25 @@ static void connection_close(connection_t *connection)
 
 static int connection_open(dot_client_t *client);
 
-/*! Takes the question out of the client's list and puts it into another one, of those that have failed. */
-static void question_fail(dot_question_t *question, dot_question_t **failed)
+/*! Puts the question into the list of those that have failed. */
+static void question_fail(dot_question_t *question)
 {
+	dot_client_t *client = question->client;
 	question_unlink(question);
-	question->next = *failed;
-	*failed = question;
+	question->failed = true;
+	question->prev = NULL;
+	question->next = client->failed;
+	if (question->next != NULL) {
+		question->next->prev = question;
+	}
+	client->failed = question;
 }
 
-static void call_failed(dot_question_t *failed)
+/*! One's done() may cancel others. */
+static void call_failed(const dot_client_t *client)
 {
-	for (dot_question_t *next; failed != NULL; failed = next) {
-		next = failed->next;
-		const dot_done_f done = failed->done;
-		void *ctx = failed->ctx;
-		free(failed);
-		done(ctx, KNOT_ECONN, NULL, 0);
+	while (client->failed != NULL) {
+		question_end(client->failed, KNOT_ECONN, NULL, 0);
 	}
 }
 
@@ -206,7 +216,6 @@ static void connection_end(connection_t *connection)
 {
 	dot_client_t *client = connection->client;
 	const uint64_t now = uv_now(client->loop);
-	dot_question_t *failed = NULL;
 	connection_close(connection);
 	for (dot_question_t *each = client->first, *next; each != NULL; each = next) {
 		next = each->next;
@@ -214,15 +223,15 @@ static void connection_end(connection_t *connection)
 			each->again = each->sent;
 			each->sent = false;
 		} else {
-			question_fail(each, &failed);
+			question_fail(each);
 		}
 	}
 	if (client->first != NULL && connection_open(client) != KNOT_EOK) {
 		while (client->first != NULL) {
-			question_fail(client->first, &failed);
+			question_fail(client->first);
 		}
 	}
-	call_failed(failed);
+	call_failed(client);
 }
 
 static bool question_send(connection_t *connection, dot_question_t *question)

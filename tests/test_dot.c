@@ -252,6 +252,39 @@ START_TEST(test_cancel)
 }
 END_TEST
 
+static dot_question_t *others[3];
+
+static void on_done_cancel(void *ctx, int ret, const uint8_t *wire, size_t size)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		if (i != (uintptr_t)ctx) {
+			dot_cancel(others[i]);
+		}
+	}
+	on_done(ctx, ret, wire, size);
+}
+
+/*! Several fail together, and who hears of one cancels the others. */
+START_TEST(test_cancel_in_done)
+{
+	tls_server_t server;
+	tls_server_start(&server, &good, TLS_ANSWER);
+	tls_server_stop(&server);
+	dot_client_t *client = client_of(&server.addr);
+	for (uintptr_t i = 0; i < 3; i++) {
+		uint8_t wire[DOT_QUERY_MAX];
+		ck_assert_int_eq(dot_ask(client, wire, tls_query("q.", wire), 60000, on_done_cancel, (void *)i, &others[i]), KNOT_EOK);
+	}
+	await(1);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	ck_assert_uint_eq(ended.count, 1);
+	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
+	(void)ask(client, 5, 60000); /* It goes on. */
+	await(2);
+	dot_client_free(client);
+}
+END_TEST
+
 /*! A connection without questions is closed; the next question opens another one. */
 START_TEST(test_idle)
 {
@@ -319,6 +352,7 @@ int main(void)
 	tcase_add_test(tcase, test_garbage);
 	tcase_add_test(tcase, test_nobody);
 	tcase_add_test(tcase, test_cancel);
+	tcase_add_test(tcase, test_cancel_in_done);
 	tcase_add_test(tcase, test_no_handshake);
 	if (support_is_full()) {
 		tcase_add_test(tcase, test_idle); /* 20 s */
