@@ -7,7 +7,7 @@ set -eu
 	# Less the title, the commands of the checkout, how to install and how to develop; links within the page say no more than their words.
 	awk '/^```/ { code = !code }
 	     !code && /^## / { name = substr($0, 4) }
-	     NR == 1 || name == "Installing" || name == "Developing" || name == "Performance" { next }
+	     NR == 1 || name == "Installing" || name == "Quick start" || name == "Developing" || name == "Performance" { next }
 	     !seen && /^```/ { skip = !skip; if (!skip) seen = 1; next }
 	     skip { next }
 	     !code && /^## / { $0 = "# " toupper(name) }
