@@ -485,6 +485,12 @@ void saver_checked(saver_zone_t *saved, uint32_t serial, const store_times_t *ti
 	}
 }
 
+void saver_forget(saver_zone_t *saved)
+{
+	want_nothing(saved);
+	saved->needs_image = true;
+}
+
 void saver_purge(saver_zone_t *saved)
 {
 	want_nothing(saved);

@@ -708,6 +708,7 @@ static void run_command(agent_t *agent, void *ctx)
 	const order_t *order = ctx;
 	if (order->command == REFRESH_PURGE) {
 		versions_forget(&agent->versions);
+		saver_forget(&agent->saved);
 	}
 	refresh_command(agent->refresh, order->command);
 	if (order->wait != NULL) {

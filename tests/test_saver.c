@@ -331,6 +331,37 @@ START_TEST(test_forced_while_waiting)
 }
 END_TEST
 
+/*! \brief What serves was purged, not the file: what comes next does not follow from what the file has, whatever its serial. */
+START_TEST(test_forgotten)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		site_t site;
+		site_begin(&site, "example.", directory);
+		publish(&site, 7, true);
+		if (i > 0) {
+			settle();
+		}
+		const uint64_t digest = site.saved.file.header;
+		saver_forget(&site.saved);
+		zone_publish(site.zone, NULL, 0);
+		ck_assert_ptr_null(site.saved.wanted);
+		if (i == 2) {
+			publish(&site, 5, true);
+		}
+		publish(&site, 7, true);
+		if (i == 2) {
+			publish(&site, 8, true);
+		}
+		settle();
+		ck_assert_uint_ne(site.saved.file.header, digest);
+		ck_assert_uint_eq(site.saved.file.differences, i == 2 ? 2 : 0); /* behind a new image, of 5 */
+		ck_assert_uint_eq(kept_serial(&site), i == 2 ? 8 : 7);
+		saver_purge(&site.saved);
+		site_end(&site);
+	}
+}
+END_TEST
+
 /*! \brief The log gets no longer than it may be. */
 START_TEST(test_log_bound)
 {
@@ -566,6 +597,7 @@ int main(void)
 	tcase_add_test(tcase, test_forced);
 	tcase_add_test(tcase, test_times_of_another_version);
 	tcase_add_test(tcase, test_forced_while_waiting);
+	tcase_add_test(tcase, test_forgotten);
 	tcase_add_test(tcase, test_log_bound);
 	tcase_add_test(tcase, test_purge);
 	tcase_add_test(tcase, test_file_taken_away);

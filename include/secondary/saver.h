@@ -135,6 +135,13 @@ bool saver_want(saver_zone_t *saved, snapshot_t *snapshot);
 /*! \brief The version with \a serial, which serves or is about to, is known to be current. */
 void saver_checked(saver_zone_t *saved, uint32_t serial, const store_times_t *times);
 
+/*!
+ * \brief No version serves any more (purged), and the next one does not follow from the one that did, whatever its serial.
+ *
+ * The file stays until that one is written.
+ */
+void saver_forget(saver_zone_t *saved);
+
 /*! \brief The file of the zone goes, and whatever was wanted. */
 void saver_purge(saver_zone_t *saved);
 
