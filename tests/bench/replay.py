@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A primary that is never the limit: it captures one transfer of a real primary, and replays its octets to whoever asks.
 
-It answers SOA over UDP and TCP and AXFR over TCP for one zone, and does nothing else: no EDNS, no TSIG, no access control.
+It answers SOA over UDP and TCP and AXFR over TCP for one zone, and IXFR with what it is given; and does nothing else: no EDNS, no
+TSIG, no access control.
 """
 
 import socket
 import struct
 import threading
+import time
 
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 
 
 def receive(connection, count):
@@ -32,6 +35,8 @@ class Replay:
         self.address, self.port, self.key = address, port, None
         #: The messages with their lengths, and where each begins; how many records they have, the last SOA left out.
         self.stream, self.places, self.records, self.soa = bytearray(), [], -1, None
+        #: Messages that answer IXFR, without their ids; none: it is refused. When the last octet of a transfer was sent.
+        self.increment, self.sent_at = [], 0
         self.udp = socket.socket(type=socket.SOCK_DGRAM)
         self.udp.bind((address, port))
         self.tcp = socket.create_server((address, port), backlog=64)
@@ -93,11 +98,26 @@ class Replay:
                     query = dns.message.from_wire(receive(connection, struct.unpack("!H", head)[0]))
                     if query.question[0].rdtype == dns.rdatatype.AXFR:
                         connection.sendall(self._stream_for(query.id))
+                        self.sent_at = time.monotonic()
+                    elif query.question[0].rdtype == dns.rdatatype.IXFR and self.increment:
+                        connection.sendall(self._increment_for(query.id))
+                        self.sent_at = time.monotonic()
                     else:
                         wire = self._respond(query)
                         connection.sendall(struct.pack("!H", len(wire)) + wire)
             except OSError:
                 pass
+
+    def set_serial(self, serial):
+        """From now on the zone has this serial, with the same records."""
+        tail = self.soa[0].to_wire()[-20:]
+        for place in (self.stream.find(tail), self.stream.rfind(tail)):
+            self.stream[place:place + 4] = struct.pack("!I", serial)
+        self.set_soa(serial)
+
+    def set_soa(self, serial):
+        """It says so when it is asked; what it transfers is as before."""
+        self.soa = dns.rrset.from_rdata(self.soa.name, self.soa.ttl, self.soa[0].replace(serial=serial))
 
     def _stream_for(self, message_id):
         """The captured octets under the asker's id. One transfer at a time is measured, so one copy does."""
@@ -105,6 +125,9 @@ class Replay:
         for place in self.places:
             self.stream[place:place + 2] = octets
         return self.stream
+
+    def _increment_for(self, message_id):
+        return b"".join(struct.pack("!HH", 2 + len(rest), message_id) + rest for rest in self.increment)
 
     def close(self):
         self.udp.close()

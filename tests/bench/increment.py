@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`./build.sh bench increment`: increments into a zone of a million records, from the end of the transfer until the new version answers."""
+
+import socket
+import struct
+import time
+
+import dns.name
+import dns.rdatatype
+
+import generators
+import harness
+from harness import OURS, median, say, spread
+from servers import message, notify
+
+#: Changes in one increment: seconds at most.
+COUNTS = {1: 0.001, 1000: 0.005, 100_000: 0.2}
+MESSAGE_MAX = 16000
+
+
+class Changes:
+    """Makes the next version of the zone: so many names get a text, those of the version before lose theirs."""
+
+    def __init__(self, primary, zone):
+        self.primary, self.zone, self.serial, self.texts = primary, zone, primary.soa[0].serial, []
+        names = zone.names - 1
+        self.owners = [self._wire(zone.owner(n)) for n in range(names) if n % 10]
+
+    @staticmethod
+    def _wire(owner):
+        return b"".join(bytes([len(label)]) + label.encode() for label in owner.split(".")) + b"\xc0\x0c"
+
+    @staticmethod
+    def _record(owner, rdtype, rdata):
+        return owner + struct.pack("!HHIH", rdtype, 1, 3600, len(rdata)) + rdata
+
+    def _soa(self, serial):
+        rdata = self.primary.soa[0].to_wire()
+        return self._record(b"\xc0\x0c", dns.rdatatype.SOA, rdata[:-20] + struct.pack("!I", serial) + rdata[-16:])
+
+    def next(self, count):
+        step = len(self.owners) // count
+        removed, self.texts = self.texts, [self._record(owner, dns.rdatatype.TXT, b"\x08%08d" % self.serial) for owner in self.owners[::step][:count]]
+        old, new = self._soa(self.serial), self._soa(self.serial + 1)
+        self.serial += 1
+        self.primary.increment = list(self._messages([new, old, *removed, new, *self.texts, new]))
+        self.primary.set_soa(self.serial)
+
+    def _messages(self, records):
+        question = dns.name.from_text(self.zone.origin).to_wire() + struct.pack("!HH", dns.rdatatype.IXFR, 1)
+        taken, size = [], 0
+        for record in [*records, None]:
+            if record is None or size + len(record) > MESSAGE_MAX:
+                yield struct.pack("!HHHHH", 0x8400, 1, len(taken), 0, 0) + question + b"".join(taken)
+                taken, size = [], 0
+            if record is not None:
+                taken.append(record)
+                size += len(record)
+
+
+def ask_for_increments(server):
+    """The mirrors of the other tests ask for whole zones; and NSD gathers changes for a second."""
+    config = server.config
+    server.config = lambda: config().replace("request-xfr: AXFR ", "request-xfr: ") + "server:\n    xfrd-reload-timeout: 0\n"
+
+
+def until_live(server, zone, serial, primary, timeout=60):
+    """Seconds from the last octet of the transfer that NOTIFY brings about until the server answers with the serial."""
+    wire = message(zone, "SOA", payload=None).to_wire()
+    tail = struct.pack("!II", serial, primary.soa[0].refresh)  # of the SOA's RDATA
+    notify(server, zone, serial)
+    began = time.monotonic()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect((server.address, server.port))
+        client.settimeout(1)
+        while time.monotonic() - began < timeout:
+            client.send(wire)
+            try:
+                response = client.recv(4096)
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            if tail in response:
+                return max(0.0, now - primary.sent_at)
+    raise AssertionError(f"{server.path.name} has not got serial {serial}:\n{server.tail()}")
+
+
+def bench_increment(servers, arguments):
+    """IXFR of 1, 1,000 and 100,000 changes."""
+    zone = generators.hosting(arguments.small, arguments.scale)
+    primary = harness.replay(servers, zone)
+    peers = harness.peers_of(servers, [zone.origin], primary, arguments.peers)
+    for name, server in peers.items():
+        if name == "NSD":
+            ask_for_increments(server)
+        server.write_config()
+        server.launch()
+        harness.first_answer(server, f"{zone.last()}.{zone.origin}")
+    changes = Changes(primary, zone)
+    say(f"### increment: into {primary.records:,} records, from the last octet of the transfer until the new version answers\n")
+    for wanted, bound in COUNTS.items():
+        count = min(wanted, len(changes.owners) // 2)
+        results, order = harness.Results(peers), list(peers)
+        for _ in range(arguments.rounds):
+            changes.next(count)
+            for name in order:
+                results.rounds[name].append(until_live(peers[name], zone.origin, changes.serial, primary))
+            order.reverse()
+        say(f"{count:,} changes:\n")
+        harness.table(("server", "ms", "least – most", "ratio to knotd"),
+                      [(name, f"{median(results.column(name)) * 1e3:.2f}", spread([value * 1e3 for value in results.column(name)]), results.to_native(name))
+                       for name in peers])
+        seconds = results.median(OURS)
+        if arguments.scale == 1:
+            arguments.targets.tell(f"increment {wanted}", f"{seconds * 1e3:.2f} ms", seconds <= bound)
+    primary.close()
