@@ -14,6 +14,8 @@
  *     octet   length of the relative owner, then its labels, lower case (0: the apex; as qp.h)
  *     u16 type | u16 class | u32 ttl | u16 rdlength | RDATA
  *
+ * It stands like this in files, too: a change needs another STORE_FORMAT (store.h).
+ *
  * Memory: one piece, that is all. Counted: held by the history of its zone, and by each transfer that sends it.
  * Threads: holding and releasing any; a maker one at a time. Blocks: no.
  */

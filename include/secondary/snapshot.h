@@ -21,6 +21,8 @@
  *     items: u16 octets, RDATA          in canonical order of RDATA, without duplicates
  *     [signatures: items, RDATA of RRSIG]
  *
+ * Nodes stand like this in files, too: a change needs another STORE_FORMAT (store.h).
+ *
  * RDATA is in kept form (wire.h). RRSIGs stand beside the RRset that they cover; count is 0 where they cover nothing.
  * The TTL of an RRset is the least of its records' (RFC 2181, section 5.2).
  *
