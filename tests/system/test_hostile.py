@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import (A, AXFR, CLOSE, CNAME, DNAME, Drip, Endless, Framed, HALF_CLOSE, Hostile, IXFR, Message, MX, NS, NS_ADDRESS,
+from hostile import (A, AAAA, AXFR, CLOSE, CNAME, DNAME, Drip, Endless, Framed, HALF_CLOSE, Hostile, IXFR, Message, MX, NS, NS_ADDRESS,
                      NS_RECORD, Name, OPT, Octets, Part, RESET, Raw, Record, SOA, STALLED, TSIG, TXT, address, label, opt, soa, tcp_frame,
                      version, wire_name)
 from servers import Key, Peer, ROOT, SLOWNESS, Servers, await_event, free_port, notify, zone_text
@@ -430,6 +430,124 @@ SIGNATURES = {
 FAULTS = {**FRAMING, **HEADER, **QUESTION, **SECTIONS, **CLASSES, **SERIALS, **NAMES, **RDATA, **CONTENT, **TIMING, **PROBES, **SIGNATURES}
 
 
+# --- increments (RFC 1995)
+
+class Increment:
+    """What answers IXFR from version 1; to AXFR the primary is honest. Each leads to the primary's version, record for record.
+
+    reason: why the module asks for the whole zone instead; None: it does not need to; with "=" before it what the log says where it asks
+    the next primary instead, because this one has not said anything that can be believed. serial: of the primary's version; `serves` of
+    what serves afterwards.
+    """
+
+    early, alone = False, False
+
+    def __init__(self, stream, reason=None, *, serial=2, serves=None, keyed=False):
+        self.stream, self.reason, self.serial, self.keyed = stream, reason, serial, keyed
+        self.serves = serial if serves is None else serves
+
+
+OLD, NEW = version(1)[3:-1], version(2)[3:-1]
+
+
+def sequence(before, after, removed=(), added=()):
+    return [soa(before), *removed, soa(after), *added]
+
+
+def changes(removed=OLD, added=NEW, first=2, before=1, after=2, last=2, **how):
+    """An increment of one sequence in one message."""
+    return Message(soa(first), *sequence(before, after, removed, added), soa(last), **how)
+
+
+def untrue(reason, *args, **kwargs):
+    return Increment([changes(*args, **kwargs)], reason)
+
+
+def many(count):
+    """An increment of so many sequences, each of which takes back what the one before added."""
+    records = [soa(count + 1)]
+    for n in range(1, count + 1):
+        before = OLD if n == 1 else [address("www", n % 256), Record("x", TXT, label(f"{n}"))]
+        after = version(n + 1)[3:-1] if n == count else [address("www", (n + 1) % 256), Record("x", TXT, label(f"{n + 1}"))]
+        records += sequence(n, n + 1, before, after)
+    return [Message(*records[n:n + 50]) for n in range(0, len(records), 50)] + [Message(soa(count + 1))]
+
+
+NOT_THERE, THERE = r"removed record is not there at (unknown|www|v1|v2)\.i\d+\.fault\.", r"added record is there already at www\.i\d+\.fault\."
+INCREMENTS = {
+    "one sequence": Increment([changes()]),
+    "a message for each record": Increment([Message(record) for record in [soa(2), *sequence(1, 2, OLD, NEW), soa(2)]]),
+    "without questions": Increment([changes(question=None)]),
+    "two sequences": Increment([Message(soa(5), *sequence(1, 3, OLD, [address("x")]), *sequence(3, 5, [address("x")], version(5)[3:-1]), soa(5))], serial=5),
+    "300 sequences": Increment(many(300), serial=301),
+    "sequences without changes": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW), soa(2))]),
+    "other RDATA of the removed SOA": Increment([Message(soa(2), soa(1, refresh=9, mname="other"), *OLD, soa(2), *NEW, soa(2))]),
+    "other TTLs of what is removed": Increment([changes([Record(record.owner, record.rdtype, record.rdata, ttl=7) for record in OLD])]),
+    "the whole zone instead": Increment([GOOD_MESSAGE]),
+    "the whole zone instead, in messages": Increment([Message(record) for record in V2]),
+    "our own SOA": Increment([Message(soa(1))], r"=remote serial 1, zone is up-to-date", serves=1),
+    "an older SOA": Increment([Message(soa(0))], r"=remote serial 0, remote is outdated", serves=1),
+    "a newer SOA, and no more": Increment([Message(soa(2)), STALLED], TIMEOUT),
+    "a newer SOA, and closed": Increment([Message(soa(2)), CLOSE], CLOSED),
+    **{f"base serial {serial}": untrue(rf"increment leads from serial {serial}, not from 1", before=serial) for serial in (0, 3, 0x80000001)},
+    "base serial is the new one": untrue(r"records behind the last SOA", before=2),
+    "removes an unknown name": untrue(NOT_THERE, [*OLD, address("unknown")]),
+    "removes another address": untrue(NOT_THERE, [address("www", 99), OLD[1]]),
+    "removes another type": untrue(NOT_THERE, [*OLD, Record("www", AAAA, bytes(16))]),
+    "removes twice": untrue(NOT_THERE, [*OLD, OLD[0]]),
+    "removes everything twice": Increment([Message(soa(3), *sequence(1, 2, OLD, []), *sequence(2, 3, OLD, version(3)[3:-1]), soa(3))], NOT_THERE, serial=3),
+    "removes what it adds later": untrue(NOT_THERE, [*OLD, NEW[1]]),
+    "adds what is there": untrue(THERE, OLD[1:], [*NEW, address("www", 1)]),
+    "adds twice": untrue(THERE, OLD, [*NEW, NEW[0]]),
+    "removes the last NS": untrue(r"no NS at the zone apex", [*OLD, NS_RECORD]),
+    "adds CNAME beside an address": untrue(r"CNAME beside other data at ns\.i\d+\.fault\.", OLD, [*NEW, Record("ns", CNAME, Name("www"))]),
+    "adds an address beside CNAME": untrue(r"CNAME beside other data at a\.i\d+\.fault\.", OLD, [*NEW, Record("a", CNAME, Name("www")), address("a")]),
+    "adds a name outside": untrue(r"record outside the zone at www\.example\.com\.", OLD, [*NEW, address("www.example.com.")]),
+    "removes a name outside": untrue(r"record outside the zone at www\.example\.com\.", [*OLD, address("www.example.com.")]),
+    "adds SOA of a child": untrue(r"SOA below the zone apex at sub\.i\d+\.fault\.", OLD, [*NEW, soa(2, owner="sub")]),
+    "adds a record of class CH": untrue(r"record of another class at x\.i\d+\.fault\.", OLD, [*NEW, address("x", rdclass=3)]),
+    "removes a record of class NONE": untrue(r"record of another class at x\.i\d+\.fault\.", [*OLD, address("x", rdclass=254)]),
+    "adds a record of type ANY": untrue(r"record of a meta type at x\.i\d+\.fault\.", OLD, [*NEW, Record("x", 255, b"x")]),
+    "adds malformed RDATA": untrue(MALFORMED_1, OLD, [*NEW, Record("x", A, bytes(3))]),
+    "adds a loop of pointers": untrue(MALFORMED_1, OLD, [*NEW, Raw(b"\xc3\xff")]),
+    "adds too many RRsets": untrue(r"too many RRsets at many\.i\d+\.fault\.", OLD, [*NEW, *(Record("many", 1000 + n, b"x") for n in range(256))]),
+    "no removed SOA": Increment([Message(soa(2), *OLD, soa(2), *NEW, soa(2))], r"records behind the last SOA"),
+    "no added SOA": Increment([Message(soa(2), soa(1), *OLD, *NEW, soa(2))], TIMEOUT),
+    "no closing SOA": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW)), CLOSE], CLOSED),
+    "no closing SOA, silent": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW)), STALLED], TIMEOUT),
+    "closed among the removed": Increment([Message(soa(2), soa(1), *OLD), CLOSE], CLOSED),
+    "closed behind the added SOA": Increment([Message(soa(2), soa(1), *OLD, soa(2)), CLOSE], CLOSED),
+    "reset among the added": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW[:1])), RESET], r"connection reset.*"),
+    "another closing serial": untrue(r"zone changed during the transfer, serial 2 -> 3", last=3),
+    "another closing SOA": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW), soa(2, mname="other"))], r"last SOA differs from the first"),
+    "leads elsewhere than the first SOA says": untrue(r"increment leads from serial 2, not from 3", after=3),
+    "jumps": Increment([Message(soa(5), *sequence(1, 2, OLD, []), *sequence(3, 5, [], version(5)[3:-1]), soa(5))], r"increment leads from serial 3, not from 2", serial=5),
+    "goes back": Increment([Message(soa(2), *sequence(1, 3, OLD, []), *sequence(3, 2, [], NEW), soa(2))], r"increment leads back, serial 3 -> 2"),
+    "goes in a circle": Increment([Message(soa(2), *sequence(1, 2, OLD, []), *sequence(2, 1, [], []), *sequence(1, 2, [], NEW), soa(2))], r"records behind the last SOA"),
+    "stands still": Increment([Message(soa(2), *sequence(1, 1), *sequence(1, 2, OLD, NEW), soa(2))], r"increment leads back, serial 1 -> 1"),
+    "records behind the end": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW), soa(2), address("x"))], r"records behind the last SOA"),
+    "larger than the zone may be": Increment([Message(soa(2), soa(1), *OLD, soa(2), *NEW), *octets_of(ZONE_MAX_SIZE // 60000 + 1), Message(soa(2))], r"increment larger than the zone is worth"),
+    "endless": Increment([Message(soa(2), soa(1), *OLD, soa(2)), ENDLESS_SAME], r"increment larger than the zone is worth"),
+    "endless sequences": Increment([Message(soa(9)), Endless(lambda ask, number: Message(soa(number + 1), soa(number + 2), question=None).wire(ask))], r"records behind the last SOA"),
+    **{f"answered {name}": Increment([Message(rcode=rcode)], rf"server responded with error '{name}'")
+       for name, rcode in {"FORMERR": 1, "SERVFAIL": 2, "NOTIMPL": 4, "REFUSED": 5, "NOTAUTH": 9}.items()},
+    "truncated": untrue(r"truncated message 1", bits=0x8600),
+    "another id": Increment([changes(id=1)], rf"=failed \({MALFORMED}\)", serves=1),
+    "a query": Increment([changes(bits=0x0400)], rf"=failed \({MALFORMED}\)", serves=1),
+    "another question": Increment([changes(question=wire_name("x") + b"\0\xfc\0\1")], rf"=failed \({MALFORMED}\)", serves=1),
+    "no records": Increment([Message()], r"message 1 without records"),
+    "closed at once": Increment([CLOSE], CLOSED),
+    "reset at once": Increment([RESET], r"connection reset by peer"),
+    "silent": Increment([STALLED], rf"=failed \({TIMEOUT}\)", serves=1),
+    "half a message": Increment([Part(changes(), 60), STALLED], rf"=failed \({TIMEOUT}\)", serves=1),
+    "the primary says it is expired": Increment([changes(additional=[opt(b"\0\x09\0\4\0\0\0\0")])], r"=failed \(remote is expired, ignoring\)", serves=1),
+    "unsigned": Increment([changes(sign=False)], rf"=failed \({UNSIGNED}\)", serves=1, keyed=True),
+    "MAC flipped": Increment([changes(sign="flipped")], rf"=failed \({BADSIG}\)", serves=1, keyed=True),
+    "last message unsigned": Increment([Message(soa(2), *sequence(1, 2, OLD, NEW)), Message(soa(2), sign=False)], UNSIGNED, keyed=True),
+    "signed": Increment([changes()], keyed=True),
+}
+
+
 # --- legal, and odd
 
 class Odd:
@@ -640,7 +758,7 @@ class Case:
 
     def __init__(self, name, what, number, alone):
         self.name, self.what, self.alone, self.seen = name, what, alone, 0
-        self.odd = isinstance(what, Odd)
+        self.odd, self.incremental = isinstance(what, Odd), isinstance(what, Increment)
         self.stanza = f"alone{number}" if alone else "keyed" if not self.odd and what.keyed else "bad"
         self.bad = ALONE.format(number) if alone else BAD_KEYED if self.stanza == "keyed" else BAD
         self.good = GOOD_KEYED if self.stanza == "keyed" else GOOD
@@ -653,16 +771,20 @@ class Case:
         """What the first primary says that it has."""
         if self.stage == "first":
             return 1
-        return 2 if self.stage == "cured" else self.what.serial if self.odd else self.what.claims
+        return 2 if self.stage == "cured" else self.what.serial if self.odd or self.incremental else self.what.claims
 
     def answer(self, where, ask):
         """What a primary of the zone sends."""
         serial, what = 1, None
         if where == self.bad:
             serial, what = self.serial(), self.what if self.faulty() else None
-        if ask.qtype in (AXFR, IXFR):
+        if self.incremental and what and ask.qtype == IXFR:
+            return what.stream
+        if ask.qtype in (AXFR, IXFR) and not self.incremental:
             return what.stream if what and what.stream is not None else [Message(*version(serial))]
-        if what and not self.odd and what.probe is not None:
+        if ask.qtype in (AXFR, IXFR):
+            return [Message(*version(serial))]
+        if isinstance(what, Fault) and what.probe is not None:
             return what.probe_tcp or [] if ask.tcp else what.probe
         return [Message(soa(serial))]
 
@@ -700,11 +822,13 @@ class Arena:
         self.cases = {}
         table = [(f"f{n}.fault", fault) for n, fault in enumerate(FAULTS.values())]
         table += [(name, Odd()) for name in (NOTIFIED, STORMED)]
+        table += [(f"i{n}.fault", increment) for n, increment in enumerate(INCREMENTS.values())]
         table += [(odd.name or f"o{n}.fault", odd) for n, odd in enumerate(ODD.values())]
         for number, (name, what) in enumerate(table):
-            alone = not isinstance(what, Odd) and what.alone
+            alone = isinstance(what, Fault) and what.alone
             self.cases[name] = Case(name, what, 1 + sum(case.alone for case in self.cases.values()), alone)
-        self.by_title = dict(zip([*FAULTS, NOTIFIED, STORMED, *(f"odd: {title}" for title in ODD)], self.cases.values()))
+        self.by_title = dict(zip([*FAULTS, NOTIFIED, STORMED, *(f"increment: {title}" for title in INCREMENTS),
+                                   *(f"odd: {title}" for title in ODD)], self.cases.values()))
         lonely = [case.bad for case in self.cases.values() if case.alone]
         self.primaries = Hostile(self.port, [BAD, GOOD, BAD_KEYED, GOOD_KEYED, *lonely], self.answer,
                                  lambda where: KEY if where in (BAD_KEYED, GOOD_KEYED) else None)
@@ -898,6 +1022,28 @@ def test_fault(arena, title):
     assert len(arena.lines.of(case.name)) < 25
 
 
+@pytest.mark.parametrize("title", INCREMENTS)
+def test_increment(arena, title):
+    """Whatever comes, the zone is the primary's, by its increment or by the whole zone that is asked for instead."""
+    case, increment = arena.by_title[f"increment: {title}"], INCREMENTS[title]
+    remote = rf"remote {re.escape(case.bad)}@{arena.port}"
+    if increment.serves == 1:
+        arena.await_line(case, rf"refresh, {remote}, {increment.reason.lstrip('=')}", case.seen)
+    else:
+        arena.await_line(case, rf"refresh, {remote}, zone updated, .*, serial 1 -> {increment.serial}, ", case.seen)
+    lines = "\n".join(arena.lines.of(case.name, case.seen))
+    fallback = re.search(rf"IXFR, incoming, {remote}, fallback to AXFR \((.*)\)$", lines, re.MULTILINE)
+    if increment.reason is None or increment.serves == 1:
+        assert not fallback, lines
+        assert arena.primaries.count(case.name, address=case.bad, qtype=AXFR, since=arena.began) == 0
+    else:
+        assert fallback and re.fullmatch(increment.reason, fallback[1]), lines
+        assert arena.primaries.count(case.name, address=case.bad, qtype=AXFR, since=arena.began) == 1
+    # After FORMERR it is asked once more, without EDNS.
+    assert arena.primaries.count(case.name, address=case.bad, qtype=IXFR, since=arena.began) == (2 if "FORMERR" in title else 1)
+    assert_serves(arena, case, [Message(*version(increment.serves))])
+
+
 def questions_for(name, records):
     """What may make trouble: each owner and names around it, for what is there and what is not."""
     asked = []
@@ -1025,7 +1171,7 @@ def test_all_recover(arena):
     """A primary that comes to its senses is believed again, at once."""
     for case in arena.cases.values():
         case.stage = "cured"
-    cured = [case for case in arena.cases.values() if not case.odd]
+    cured = [case for case in arena.cases.values() if not case.odd and not (case.incremental and case.what.serial != 2)]
     for case in cured:
         arena.notify(case)
     arena.await_serials([case.name for case in cured], 2)
