@@ -11,7 +11,7 @@
  * Strict: what is removed must be there (owner, type, RDATA in canonical comparison; the TTL is not compared), what is added must
  * not be; else the primary means another version than ours, and only a full transfer helps. Of the removed SOA only the serial is
  * compared: it tells the version, and the last added one replaces whatever is there. The TTL of an RRset to which records
- * are added becomes the least of theirs, as for knotd. The version that results is checked as a built one (builder.h): SOA and NS
+ * are added becomes the least of its records' (RFC 2181, section 5.2); primaries that change it replace all of them. The version that results is checked as a built one (builder.h): SOA and NS
  * at the apex, nothing beside a CNAME, sizes. What lies between the sequences is not checked.
  *
  * A version that was made but not published yet is a draft (snapshot.h): its arena holds one at most, and none is made elsewhere in

@@ -55,7 +55,7 @@ struct versions {
 void versions_open(versions_t *versions, uv_loop_t *loop, zone_t *zone, uint64_t max,
                    void (*ready)(versions_t *versions));
 
-/*! \brief Sets `difference-max-size`; what is kept beyond it is dropped at once. */
+/*! \brief Sets `difference-max-size`; what is kept beyond it is dropped at once. With 0 nothing is compared any more: ready() may be called. */
 void versions_set_max(versions_t *versions, uint64_t max);
 
 /*!
