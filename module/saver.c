@@ -27,17 +27,28 @@ static void start(saver_t *saver);
 
 /* Directories */
 
+/*! \brief Octets of \a path without slashes at its end: with and without it is one directory, whose lock is taken once. */
+static size_t path_len(const char *path)
+{
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/') {
+		len--;
+	}
+	return len;
+}
+
 static saver_place_t *place_find(saver_t *saver, const char *path)
 {
+	const size_t len = path_len(path);
 	saver_place_t *place;
 	LIST_FOREACH(place, &saver->places, entry) {
-		if (strcmp(place->path, path) == 0) {
+		if (strlen(place->path) == len && memcmp(place->path, path, len) == 0) {
 			return place;
 		}
 	}
-	place = calloc(1, sizeof(*place) + strlen(path) + 1);
+	place = calloc(1, sizeof(*place) + len + 1);
 	if (place != NULL) {
-		strcpy(place->path, path);
+		memcpy(place->path, path, len);
 		LIST_INSERT_HEAD(&saver->places, place, entry);
 	}
 	return place;

@@ -505,6 +505,25 @@ START_TEST(test_nowhere)
 }
 END_TEST
 
+/*! \brief One directory, written in two ways: it is open once. */
+START_TEST(test_same_directory)
+{
+	site_t site, other;
+	char path[100];
+	sprintf(path, "%s//", directory);
+	site_begin(&site, "example.", directory);
+	site_begin(&other, "other.", path);
+	publish(&site, 1, true);
+	publish(&other, 2, true);
+	settle();
+	ck_assert_uint_eq(kept_serial(&site), 1);
+	ck_assert_uint_eq(kept_serial(&other), 2);
+	ck_assert_str_eq(log_text, "");
+	site_end(&other);
+	site_end(&site);
+}
+END_TEST
+
 /*! \brief Zones that go while they are written, and come again; and many at a time. */
 START_TEST(test_zones_come_and_go)
 {
@@ -603,6 +622,7 @@ int main(void)
 	tcase_add_test(tcase, test_file_taken_away);
 	tcase_add_test(tcase, test_no_room);
 	tcase_add_test(tcase, test_nowhere);
+	tcase_add_test(tcase, test_same_directory);
 	tcase_add_test(tcase, test_zones_come_and_go);
 	tcase_add_test(tcase, test_amended_meanwhile);
 	tcase_add_test(tcase, test_patience);
