@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include <libknot/libknot.h>
+
 #include "secondary/address.h"
+#include "secondary/amend.h"
 #include "secondary/refresh.h"
 #include "secondary/report.h"
 #include "support.h"
@@ -110,7 +113,12 @@ static void world_published(void *ctx, refresh_t *refresh, snapshot_t *before, h
 {
 	(void)ctx, (void)refresh;
 	ck_assert_ptr_nonnull(world.zone->current);
-	ck_assert_ptr_null(run);
+	for (size_t i = 0; run != NULL && i < run->count; i++) {
+		ck_assert_int_eq(history_add(&world.zone->history, difference_hold(run->item[i]), SIZE_MAX), KNOT_EOK);
+	}
+	if (run != NULL) {
+		history_run_clear(run);
+	}
 	world.before = before != NULL ? before->soa.serial : 0;
 	world.published++;
 }
@@ -284,6 +292,10 @@ static void act(const char *step)
 		}
 	} else if (strcmp(step, "early") == 0) {
 		refresh_timer(world.refresh);
+	} else if (sscanf(step, "unchanged %u left %u", &a, &d) >= 1) {
+		ck_assert_int_eq(world.doing, REFRESH_TRANSFERRING);
+		world.doing = REFRESH_IDLE;
+		refresh_unchanged(world.refresh, a, strstr(step, "left") != NULL ? d : EXPIRE_NONE);
 	} else if (sscanf(step, "got %u left %u", &a, &d) == 2) {
 		transferred(version(a, b, c, 604800), d, NULL);
 	} else if (sscanf(step, "got %u with %u", &a, &b) == 2) {
@@ -482,6 +494,15 @@ static const struct {
 	{ "a transfer that brings an older serial", 'a', false, {
 		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
 		{ "got 4", "probe 2|5|601200" }, { "same 5", "idle 3600|5|604800" } } },
+	{ "an increment is asked for, and there is none", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "unchanged 5", "idle 3600|5|604800" } } },
+	{ "none, of a primary that expires sooner", 'o', false, {
+		{ "got 5 left 100", "idle 3600|5|100" }, { "check", "probe! 1|5|100" }, { "newer 6", "transfer! 1|5|100" },
+		{ "unchanged 5 left 200", "idle 3600|5|200" } } },
+	{ "none, of a primary that is behind", 'a', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "newer 6", "transfer 1|5|601200" },
+		{ "unchanged 4", "probe 2|5|601200" }, { "same 5", "idle 3600|5|604800" } } },
 	{ "serials around the wrap", 'o', false, {
 		{ "got 4294967295", "idle 3600|4294967295|604800" }, { "wait 3600", "probe 1|4294967295|601200" },
 		{ "newer 0", "transfer 1|4294967295|601200" }, { "got 0", "idle 3600|0|604800" },
@@ -957,6 +978,151 @@ START_TEST(test_ended)
 }
 END_TEST
 
+/* Increments and compact copies. */
+
+/*! A difference that gives the SOA \a to to the version of \a from, and adds one record. */
+static difference_t *one_change(const snapshot_t *from, uint32_t to)
+{
+	rrset_t rrset;
+	const uint8_t *item;
+	uint16_t len;
+	uint8_t old[UINT16_MAX], new[UINT16_MAX];
+	ck_assert(rrset_find(from->names.base, from->apex_node, KNOT_RRTYPE_SOA, &rrset));
+	rrset_item(rrset.items, &item, &len);
+	size_t soa_len = rrset_rdata_full(&rrset, from->apex, from->apex_len, item, len, old);
+	memcpy(new, old, soa_len);
+	knot_wire_write_u32(new + soa_len - 20, to);
+
+	uint8_t owner[] = "\3h00";
+	snprintf((char *)owner + 1, 4, "h%02u", to % 100);
+	difference_maker_t maker = { 0 };
+	difference_t *made;
+	ck_assert_int_eq(difference_maker_put(&maker, NULL, 0, KNOT_RRTYPE_SOA, rrset.ttl, old, soa_len), 0);
+	difference_maker_turn(&maker);
+	ck_assert_int_eq(difference_maker_put(&maker, NULL, 0, KNOT_RRTYPE_SOA, rrset.ttl, new, soa_len), 0);
+	ck_assert_int_eq(difference_maker_put(&maker, owner, 4, KNOT_RRTYPE_A, 60, (const uint8_t *)"1234", 4), 0);
+	ck_assert_int_eq(difference_maker_finish(&maker, &made), 0);
+	return made;
+}
+
+/*! An increment to the serial \a to is asked for and comes. */
+static void increment(uint32_t to)
+{
+	static const builder_limits_t limits = { 0 };
+	char error[AMEND_ERROR_MAX] = "";
+	act("check");
+	answer(PRIMARY_NEWER, to, EXPIRE_NONE, NULL);
+	snapshot_t *base = refresh_base(world.refresh), *draft = NULL;
+	ck_assert_ptr_nonnull(base);
+	history_run_t run = { .item = malloc(sizeof(difference_t *)), .count = 1 };
+	run.item[0] = one_change(base, to);
+	run.octets = run.item[0]->size;
+	ck_assert_msg(amend(base, run.item, 1, &limits, &draft, error) == 0, "%s", error);
+	world.doing = REFRESH_IDLE;
+	refresh_transferred(world.refresh, draft, &run, EXPIRE_NONE, NULL);
+	ck_assert_uint_eq(refresh_version(world.refresh)->soa.serial, to);
+}
+
+static void assert_dump(const char *want)
+{
+	char *dump = support_dump(refresh_version(world.refresh));
+	ck_assert_str_eq(dump, want);
+	free(dump);
+}
+
+/*! The version that serves, pinned, and a copy of it. */
+static snapshot_t *copy_version(snapshot_t **ret_copy)
+{
+	snapshot_t *was = snapshot_pin(refresh_version(world.refresh));
+	ck_assert_int_eq(amend_compact(was, ret_copy), 0);
+	return was;
+}
+
+START_TEST(test_increments)
+{
+	world_begin('o', false);
+	act("got 5");
+	increment(6);
+	increment(9);
+	ck_assert_str_eq(picture(), "idle 3600|9|604800");
+	ck_assert_uint_eq(world.published, 3);
+	act("retransfer");
+	ck_assert_ptr_null(refresh_base(world.refresh));
+	world_end();
+}
+END_TEST
+
+/*! It takes the place of the version, nobody is told; of a version that serves by now only if the way there is known. */
+START_TEST(test_compacted)
+{
+	for (unsigned steps = 0; steps < 3; steps++) {
+		world_begin('o', false);
+		act("got 5");
+		increment(6);
+		snapshot_t *copy, *was = copy_version(&copy);
+		for (unsigned i = 0; i < steps; i++) {
+			increment(7 + i);
+		}
+		unsigned published = world.published;
+		char *dump = support_dump(refresh_version(world.refresh));
+		const arena_t *arena = copy->arena;
+		ck_assert(refresh_compacted(world.refresh, was, copy));
+		ck_assert_ptr_eq(refresh_version(world.refresh)->arena, arena);
+		ck_assert_ptr_eq(world.zone->current, refresh_version(world.refresh));
+		ck_assert_uint_eq(world.published, published);
+		snapshot_unpin(was);
+		assert_dump(dump);
+		free(dump);
+		increment(20);
+		ck_assert_str_eq(picture(), "idle 3600|20|604800");
+		world_end();
+	}
+}
+END_TEST
+
+START_TEST(test_compacted_in_vain)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		world_begin('o', false);
+		act("got 5");
+		snapshot_t *copy, *was = copy_version(&copy);
+		if (i == 0) {
+			increment(6);
+			history_trim(&world.zone->history, 0); /* Nothing is kept. */
+		} else if (i == 1) {
+			act("retransfer");
+			act("got 5"); /* Perhaps other records under the same serial, from which the way leads on. */
+			increment(6);
+		} else {
+			refresh_command(world.refresh, REFRESH_PURGE);
+		}
+		const snapshot_t *version = refresh_version(world.refresh);
+		ck_assert(!refresh_compacted(world.refresh, was, copy));
+		ck_assert_ptr_eq(refresh_version(world.refresh), version);
+		snapshot_unpin(was);
+		world_end();
+	}
+}
+END_TEST
+
+/*! A version that is kept is replaced as well, and recovers. */
+START_TEST(test_compacted_while_expired)
+{
+	world_begin('o', false);
+	act("got 5 7 900 10");
+	snapshot_t *copy, *was = copy_version(&copy);
+	act("wait 7");
+	act("wait 3");
+	ck_assert_str_eq(picture(), "probe 1|expired|-");
+	ck_assert(refresh_compacted(world.refresh, was, copy));
+	ck_assert_ptr_null(world.zone->current);
+	snapshot_unpin(was);
+	act("same 5");
+	ck_assert_ptr_eq(world.zone->current, copy);
+	world_end();
+}
+END_TEST
+
 /*! A version that an earlier machine published serves on and is asked about at once. */
 START_TEST(test_inherit)
 {
@@ -1092,6 +1258,10 @@ int main(void)
 	tcase_add_test(tcase, test_judge);
 	tcase_add_test(tcase, test_published);
 	tcase_add_test(tcase, test_ended);
+	tcase_add_test(tcase, test_increments);
+	tcase_add_test(tcase, test_compacted);
+	tcase_add_test(tcase, test_compacted_in_vain);
+	tcase_add_test(tcase, test_compacted_while_expired);
 	tcase_add_test(tcase, test_inherit);
 	tcase_add_test(tcase, test_weeks);
 	tcase_add_test(tcase, test_random);
