@@ -18,7 +18,6 @@
 
 #include "secondary/transfer_in.h"
 #include "secondary/tsig_client.h"
-#include "support.h"
 
 #define CHECK(condition) \
 	do { \
@@ -49,8 +48,10 @@
 #define SOA_NEW      "\xC0\x0C\x00\x06\x00\x01\x00\x00\x0E\x10\x00\x18\xC0\x0C\xC0\x0C" \
                      "\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"
 #define FIRST_IXFR   HEADER APEX "\x00\x00\xFB\x00\x01" SOA_NEW SOA
-/*! The zone at which increments begin. */
-#define ZONE         "@ SOA @ @ 1 2 3 4 5\n@ NS @\na A 1.2.3.4\nA A 1.2.3.5\nb MX 1 a\n* TXT x\na.b NS a\n"
+/*! The zone at which increments begin: some names with addresses. */
+#define A(owner)     owner "\xC0\x0C\x00\x01\x00\x01\x00\x00\x0E\x10\x00\x04\x01\x02\x03\x04"
+#define ZONE         FIRST A("\x01" "a") A("\x01" "b") A("\x01*") A("\x01" "a\x01" "b") SOA
+#define ZONE_RECORDS 7
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -63,12 +64,26 @@ typedef struct {
 static knot_tsig_key_t key;
 static snapshot_t *base;
 
+static snapshot_t *make_base(void)
+{
+	static const builder_limits_t limits = { 0 };
+	uint8_t msg[] = ZONE;
+	knot_wire_set_ancount(msg, ZONE_RECORDS);
+	transfer_in_t *transfer = transfer_in_new((const uint8_t *)APEX, &limits, NULL);
+	CHECK(transfer != NULL && transfer_in_message(transfer, msg, sizeof(msg) - 1) == TRANSFER_COMPLETE);
+	snapshot_t *made = NULL;
+	history_run_t run = { 0 };
+	CHECK(transfer_in_finish(transfer, NULL, &made, &run) == KNOT_EOK);
+	transfer_in_free(transfer);
+	return made;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
 	rcu_register_thread();
-	base = support_zone("example.", ZONE);
+	base = make_base();
 	CHECK(knot_tsig_key_init(&key, "hmac-md5", "k", "c2VjcmV0") == KNOT_EOK);
 	return 0;
 }
