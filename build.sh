@@ -191,6 +191,7 @@ package_module()
 	cp -a LICENSE README.md include meson.build module "$tree/source"
 	cp -a module/debian "$tree/source/debian"
 	(cd "$tree/source" && dpkg-buildpackage --build=binary --no-sign) >"$tree/log" 2>&1 || { cat "$tree/log" >&2; rm -rf "$tree"; die "the package could not be built"; }
+	mkdir -p build
 	rm -f build/knot-module-secondary*.deb
 	mv "$tree"/knot-module-secondary*.deb build/
 	rm -rf "$tree"
@@ -225,7 +226,7 @@ main()
 	bench) command_bench "$@" ;;
 	fuzz) command_fuzz "$@" ;;
 	install) deps_run; build; install_module ;;
-	package) deps_package; build; package_module ;;
+	package) deps_package; knot_check; package_module ;;
 	help | -h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
 	esac

@@ -442,8 +442,8 @@ static void check_end(errand_t *errand, zonemd_result_t result)
 	const char *refusal = zonemd_refusal(errand->stanza->zonemd_verify, result);
 	if (refusal != NULL) {
 		version_discard(errand);
-		/* Perhaps it was our version that the increment did not fit. */
-		if (fall_back(errand, KNOT_EOK, refusal)) {
+		/* Perhaps it was our version that the increment did not fit. What came whole would come again. */
+		if (transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT && fall_back(errand, KNOT_EOK, refusal)) {
 			return;
 		}
 	} else if (result == ZONEMD_VERIFIED) {
