@@ -3,8 +3,8 @@
 # The suites of `./build.sh test`, which sources this. Each adds to the three counts; a suite that ran nothing has failed.
 
 PASSED=0 FAILED=0 SKIPPED=0
-# What runs at once: as many programs as there are processors, and one test of servers more, since these mostly wait.
-JOBS=$(nproc) WORKERS=$(($(nproc) + 1))
+# What runs at once: as many programs as there are processors, and two tests of servers more, since these mostly wait.
+JOBS=$(nproc) WORKERS=$(($(nproc) + 2))
 
 tally_add()
 {
