@@ -14,6 +14,11 @@
 
 #include <libknot/libknot.h>
 
+/*!
+ * How often a question is put to a new connection: once because the one before was being closed when it was asked, once for a server that
+ * closes after each answer. A question that makes the server close costs two connections more than one.
+ */
+#define AGAIN_MAX 2
 /*! Between two looks at time limits. */
 #define TICK_MS        250
 /*! A response with its length. */
@@ -46,7 +51,7 @@ struct dot_question {
 	uint64_t deadline_ms;
 	uint64_t sent_ms;
 	bool sent;
-	bool again;               /*!< It was sent before, over another connection. */
+	unsigned again;           /*!< How often it was sent before, over other connections. */
 	bool failed;              /*!< It is in the list of those. */
 	size_t question_len;      /*!< Octets of the question section. */
 	size_t len;
@@ -219,8 +224,8 @@ static void connection_end(connection_t *connection)
 	connection_close(connection);
 	for (dot_question_t *each = client->first, *next; each != NULL; each = next) {
 		next = each->next;
-		if (connection->worked && !each->again && each->deadline_ms > now) {
-			each->again = each->sent;
+		if (connection->worked && each->again < AGAIN_MAX && each->deadline_ms > now) {
+			each->again += each->sent;
 			each->sent = false;
 		} else {
 			question_fail(each);

@@ -154,7 +154,7 @@ START_TEST(test_any_order)
 }
 END_TEST
 
-/*! The server closes after each answer: what was under way is asked again, once; a new question opens a connection. */
+/*! The server closes after each answer: what was under way is asked again; a new question opens a connection. */
 START_TEST(test_closes)
 {
 	tls_server_t server;

@@ -11,7 +11,7 @@
  *
  * Questions are sent as they come and are answered in any order; each has an id that no other has at the time, and is padded to
  * DOT_PADDING octets (RFC 8467), as its length would tell about the name. A server may close a connection at any time: questions
- * that were under way on one that has worked are put to a new one, once. A connection on which nothing was heard since a question that
+ * that were under way on one that has worked are put to a new one, twice at most. A connection on which nothing was heard since a question that
  * got no answer is given up.
  *
  * Memory: 64 KiB for a connection, beside its stream; 640 octets for a question.
