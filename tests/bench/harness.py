@@ -227,9 +227,15 @@ def processor_time(server):
 
 def pin(server, cpu):
     """Holds all of a server to one processor."""
-    for pid in processes(server):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {cpu})
+    while True:
+        try:
+            for pid in processes(server):
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    os.sched_setaffinity(int(task.name), {cpu})
+            return
+        except (FileNotFoundError, ProcessLookupError):
+            # One of them has just ended: after a transfer NSD goes on with new processes. All are looked at again.
+            server.assert_alive()
 
 
 def first_answer(server, name, timeout=600):
