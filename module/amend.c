@@ -65,9 +65,9 @@ static uint64_t place_of(node_trie_t trie, const difference_record_t *record)
 	return place;
 }
 
-static bool is_same_owner(const uint8_t *a, const uint8_t *b)
+static int owner_compare(const uint8_t *a, const uint8_t *b)
 {
-	return a[0] == b[0] && memcmp(a + 1, b + 1, a[0]) == 0;
+	return a[0] != b[0] ? a[0] - b[0] : memcmp(a + 1, b + 1, a[0]);
 }
 
 /*! \brief Adds one record to the index; neighbours often have the same owner. */
@@ -79,7 +79,7 @@ static int index_record(amend_t *amend, const uint8_t *at, const difference_reco
 
 	const node_trie_t trie = node_trie(record->type, record->rdata);
 	const entry_t *last = amend->count > 0 ? &amend->change[amend->count - 1] : NULL;
-	const bool is_like_last = last != NULL && last->place >> (6 * PLACE_SYMBOLS) == trie && is_same_owner(last->at, at);
+	const bool is_like_last = last != NULL && last->place >> (6 * PLACE_SYMBOLS) == trie && owner_compare(last->at, at) == 0;
 	amend->change[amend->count] = (entry_t) {
 		.place = is_like_last ? last->place : place_of(trie, record),
 		.at = at,
@@ -134,11 +134,6 @@ static int index_all(amend_t *amend, difference_t *const *difference, size_t cou
 	const difference_t *last = difference[count - 1];
 	(void)difference_read(last->octets + last->added_at, &soa);
 	return index_record(amend, last->octets + last->added_at, &soa, NODE_ADD);
-}
-
-static int owner_compare(const uint8_t *a, const uint8_t *b)
-{
-	return a[0] != b[0] ? a[0] - b[0] : memcmp(a + 1, b + 1, a[0]);
 }
 
 static int index_compare(const void *a_void, const void *b_void)
@@ -339,7 +334,7 @@ static int amend_owners(amend_t *amend)
 	for (size_t i = 0, next; i < amend->count && ret == KNOT_EOK; i = next) {
 		const entry_t *change = &amend->change[i];
 		for (next = i + 1; next < amend->count; next++) {
-			if (amend->change[next].place != change->place || !is_same_owner(amend->change[next].at, change->at)) {
+			if (amend->change[next].place != change->place || owner_compare(amend->change[next].at, change->at) != 0) {
 				break;
 			}
 		}
