@@ -14,7 +14,7 @@ import time
 import pytest
 
 from servers import await_event, await_serial
-from updates import FULL, KNOTD_INCREMENTS, NAMED_INCREMENTS, NSD_INCREMENTS, Changing, Watcher, assert_same_zone, has_serial_of, seeded
+from updates import FULL, KNOTD_INCREMENTS, NAMED_INCREMENTS, NSD_INCREMENTS, Changing, Order, Watcher, assert_same_zone, has_serial_of, seeded
 
 ZONE = "example.com"
 OUT = {"items": {"transfer-to": "everyone"}, "acl": {"everyone": {"action": "transfer"}}}
@@ -65,6 +65,30 @@ class Tree:
     def step(self, count=1):
         for _ in range(count):
             self.changing.step(self.head)
+
+
+#: Answers in turn, and the first of them that is out of order: of any server, of NSD.
+ANSWERS = (
+    ([1, 1, 2, 5, 5, 9], None, None),
+    ([8, 11, 8, 11, 12], 8, None),  # the processes of the generation before go on for a moment
+    ([8, 11, 10, 11], 10, None),  # which had a version that was never seen
+    ([8, 11, 8, 12, 11, 12], 8, None),
+    ([8, 11, 7], 7, 7),
+    ([8, 11, 12, 8], 8, 8),
+    ([8, 11, 8, 12, 8], 8, 8),
+    ([8, 11, 1, 11], 1, 1),
+)
+
+
+def test_what_a_step_back_is():
+    """That the watchers see it."""
+    for answers, *wrong in ANSWERS:
+        for forking in (False, True):
+            order = Order(forking)
+            found = [version for version in answers if not order.take(version)]
+            assert (found or [None])[0] == wrong[forking], (answers, forking)
+    order = Order(forking=True)
+    assert order.take(8) and order.take(11) and order.settled() and order.take(8) and not order.settled()
 
 
 @pytest.fixture
