@@ -26,6 +26,14 @@
 /*! Least pause before a scheduled check, whatever SOA and clamps say: a zone costs a packet a second at worst. */
 #define PAUSE_MIN_MS 1000
 
+/*!
+ * Pause between a check that was asked for and brought nothing, and the next one because of NOTIFY. Its sender's address may be
+ * forged, and a primary that answers at once, or refuses, would be asked as often as somebody sends: hundreds of packets and log
+ * lines a second and zone. So it is one check a second. A change that is told of right after such a check waits for up to this;
+ * those that follow each other are not delayed, for each check brings one.
+ */
+#define NOTIFY_PAUSE_MS 1000
+
 /*! Octets of a time as knotd writes it. */
 #define TIME_TEXT_MAX 64
 
@@ -49,15 +57,17 @@ typedef struct {
 	bool good;              /*!< Some primary has our version. */
 	bool missed;            /*!< Some primary has news that could not be had. */
 	bool tried;             /*!< Some primary was asked. */
+	bool fruitful;          /*!< It brought a version. */
 	uint64_t again_at;      /*!< When the first of those that were not may be; REFRESH_NEVER: there is none. */
 	uint64_t began;         /*!< With the present primary. */
 	uint32_t edns_expire;   /*!< What the present one said (RFC 7314). */
 	const char *reason;     /*!< Of the last failure: in the primary's result, or constant. */
 } check_t;
 
-/*! A check that is wanted after the present one. */
+/*! A check that is wanted after the present one, or the pause after the last. */
 typedef struct {
 	bool wanted;
+	bool commanded;         /*!< By the operator, too: no pause. */
 	bool has_serial;        /*!< Only if we do not have \a serial by then. */
 	uint32_t serial;
 	unsigned first;
@@ -76,6 +86,7 @@ struct refresh {
 	again_t again;
 
 	uint64_t next_check;    /*!< Meaningful while idle. */
+	uint64_t notify_from;   /*!< NOTIFY begins no check before; then the one that \a again wants. */
 	uint64_t expire_at;     /*!< REFRESH_NEVER: expired, or no version. */
 	uint64_t current;       /*!< When a check last ended without anything left to be done. */
 	bool behind;            /*!< That was too long ago, and is in the log. */
@@ -100,11 +111,18 @@ static uint64_t clamped_ms(uint32_t seconds, clamp_t bounds)
 	return (uint64_t)value * 1000;
 }
 
+/*! When the next check begins, while idle. */
+static uint64_t next_check(const refresh_t *refresh)
+{
+	const bool notified = refresh->again.wanted && refresh->notify_from < refresh->next_check;
+	return notified ? refresh->notify_from : refresh->next_check;
+}
+
 static void arm(refresh_t *refresh)
 {
 	uint64_t at = refresh->expire_at;
-	if (refresh->doing == REFRESH_IDLE && refresh->next_check < at) {
-		at = refresh->next_check;
+	if (refresh->doing == REFRESH_IDLE && next_check(refresh) < at) {
+		at = next_check(refresh);
 	}
 	refresh->ops->arm(refresh->ctx, refresh, at);
 }
@@ -330,15 +348,44 @@ static void report_current(refresh_t *refresh)
 	refresh->current = now(refresh);
 }
 
-/*! Is the check that was asked for meanwhile still worth while? Not when the check has brought what the NOTIFY promised. */
-static bool again_due(const refresh_t *refresh)
+/*! Does the version that \a want promises serve already? */
+static bool is_had(const refresh_t *refresh, const again_t *want)
+{
+	return want->has_serial && refresh->version != NULL && !refresh->expired && refresh->version->soa.serial == want->serial;
+}
+
+/*!
+ * Has the check brought what NOTIFY promised meanwhile? A primary that changes fast tells of versions that it has replaced by the
+ * time they are asked for: another check would be in vain, and hold up the next.
+ */
+static bool again_fulfilled(const refresh_t *refresh)
 {
 	const again_t *again = &refresh->again;
-	if (!again->wanted) {
-		return false;
+	if (!refresh->check.fruitful) {
+		return is_had(refresh, again);
 	}
-	bool has = refresh->version != NULL && !refresh->expired && refresh->version->soa.serial == again->serial;
-	return !again->has_serial || !has;
+	return again->has_serial && refresh_judge(refresh, again->serial) != PRIMARY_NEWER;
+}
+
+/*! After a check that was asked for: was it in vain, NOTIFY waits. */
+static void notify_pace(refresh_t *refresh)
+{
+	if (refresh->check.fruitful) {
+		refresh->notify_from = 0;
+	} else if (refresh->check.urgent) {
+		refresh->notify_from = now(refresh) + NOTIFY_PAUSE_MS;
+	}
+}
+
+/*! May an urgent check that \a want is about begin now? */
+static bool may_begin(const refresh_t *refresh, const again_t *want)
+{
+	return want->commanded || now(refresh) >= refresh->notify_from;
+}
+
+static void again_begin(refresh_t *refresh)
+{
+	check_begin(refresh, refresh->again.first, true, false);
 }
 
 static void check_end(refresh_t *refresh)
@@ -357,8 +404,12 @@ static void check_end(refresh_t *refresh)
 		report_failed(refresh);
 	}
 
-	if (again_due(refresh)) {
-		check_begin(refresh, refresh->again.first, true, false);
+	notify_pace(refresh);
+	if (again_fulfilled(refresh)) {
+		refresh->again.wanted = false;
+	}
+	if (refresh->again.wanted && may_begin(refresh, &refresh->again)) {
+		again_begin(refresh);
 		return;
 	}
 	arm(refresh);
@@ -543,6 +594,7 @@ static void adopt(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run)
 	}
 	refresh->ops->published(refresh->ctx, refresh, before, run);
 	snapshot_unpin(before);
+	refresh->check.fruitful = true;
 	check_end(refresh);
 }
 
@@ -723,11 +775,13 @@ void refresh_timer(refresh_t *refresh)
 	if (at >= refresh->expire_at) {
 		expire(refresh);
 	}
-	if (refresh->doing == REFRESH_IDLE && at >= refresh->next_check) {
+	if (refresh->doing != REFRESH_IDLE || at < next_check(refresh)) {
+		arm(refresh);
+	} else if (refresh->again.wanted) {
+		again_begin(refresh);
+	} else {
 		check_begin(refresh, NONE, false, false);
-		return;
 	}
-	arm(refresh);
 }
 
 /*! Primary at the address \a from, whatever its port; NONE: no such one. */
@@ -741,13 +795,20 @@ static unsigned primary_find(const stanza_t *stanza, const struct sockaddr_stora
 	return NONE;
 }
 
+/*! Remembers \a want, beside what is wanted already: of two serials the newer one, if they can be compared (RFC 1982). */
 static void again_want(refresh_t *refresh, const again_t *want)
 {
 	again_t *again = &refresh->again;
-	bool merge = again->wanted && !(again->has_serial && want->has_serial && again->serial == want->serial);
+	const again_t before = *again;
 	*again = *want;
 	again->wanted = true;
-	again->has_serial = want->has_serial && !merge;
+	if (!before.wanted) {
+		return;
+	}
+	again->commanded = want->commanded || before.commanded;
+	const bool is_newer = want->serial == before.serial || serial_newer(want->serial, before.serial);
+	again->serial = is_newer ? want->serial : before.serial;
+	again->has_serial = want->has_serial && before.has_serial && (is_newer || serial_newer(before.serial, want->serial));
 }
 
 /*!
@@ -762,11 +823,13 @@ static bool check_yields(const refresh_t *refresh)
 	return refresh->doing == REFRESH_PROBING || refresh->ops->waits(refresh->ctx, refresh);
 }
 
-/*! Begins an urgent check, or remembers that it is wanted after what may have begun too early to see the news. */
+/*! Begins an urgent check, or remembers that it is wanted: after the pause, or what may have begun too early to see the news. */
 static void check_urgently(refresh_t *refresh, const again_t *want)
 {
-	if (refresh->doing != REFRESH_IDLE && !check_yields(refresh)) {
+	const bool busy = refresh->doing != REFRESH_IDLE && !check_yields(refresh);
+	if (busy || !may_begin(refresh, want)) {
 		again_want(refresh, want);
+		arm(refresh);
 		return;
 	}
 	check_cancel(refresh);
@@ -775,11 +838,10 @@ static void check_urgently(refresh_t *refresh, const again_t *want)
 
 void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial)
 {
-	if (has_serial && refresh->version != NULL && !refresh->expired && refresh->version->soa.serial == serial) {
-		return;
+	const again_t want = { .has_serial = has_serial, .serial = serial, .first = primary_find(refresh->stanza, from) };
+	if (!is_had(refresh, &want)) {
+		check_urgently(refresh, &want);
 	}
-	again_t want = { .has_serial = has_serial, .serial = serial, .first = primary_find(refresh->stanza, from) };
-	check_urgently(refresh, &want);
 }
 
 /*! Gives up all that is known of the zone. */
@@ -804,7 +866,7 @@ void refresh_command(refresh_t *refresh, refresh_command_t command)
 {
 	switch (command) {
 	case REFRESH_CHECK:
-		check_urgently(refresh, &(again_t) { .first = NONE });
+		check_urgently(refresh, &(again_t) { .commanded = true, .first = NONE });
 		break;
 	case REFRESH_RETRANSFER:
 		/* What has been received so far may be older than what the operator wants. */
@@ -959,7 +1021,7 @@ void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
 		.retrying = refresh->pause != PAUSE_NONE && refresh->pause != PAUSE_REFRESH,
 		.now_ms = now(refresh),
 		.doing = refresh->doing,
-		.next_check_ms = refresh->doing == REFRESH_IDLE ? refresh->next_check : REFRESH_NEVER,
+		.next_check_ms = refresh->doing == REFRESH_IDLE ? next_check(refresh) : REFRESH_NEVER,
 		.expire_ms = refresh->expire_at,
 		.differences = refresh->zone->history.count,
 		.difference_octets = refresh->zone->history.octets,

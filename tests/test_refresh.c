@@ -397,8 +397,9 @@ static const struct {
 		{ "retransfer", "transfer! 1|5|604800" }, { "broke", "transfer! 2|5|604800" }, { "got 6 with 2", "idle 3600|6|604800" } } },
 	{ "the primary comes to its senses", 's', false, {
 		{ "got 5 with 100", "idle 3600|5|604800" }, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" },
-		{ "got 6 with 2", "probe! 2|5|604800" }, { "fail REFUSED", "idle 900|5|604800" }, { "notify 1", "probe! 1|5|604800" },
-		{ "newer 7", "transfer! 1|5|604800" }, { "got 7 with 99", "idle 3600|7|604800" } } },
+		{ "got 6 with 2", "probe! 2|5|604800" }, { "fail REFUSED", "idle 900|5|604800" }, { "notify 1", "idle 1|5|604800" },
+		{ "wait 1", "probe! 1|5|604799" },
+		{ "newer 7", "transfer! 1|5|604799" }, { "got 7 with 99", "idle 3600|7|604800" } } },
 	{ "an expired zone is compared with what it served; older versions are, too", 's', false, {
 		{ "got 5 with 100", "idle 3600|5|604800" }, { "wait 3600", "probe 1|5|601200" }, { "wait 601200", "probe 1|expired|-" },
 		{ "newer 6", "transfer 1|expired|-" }, { "got 6 with 49", "probe 2|expired|-" }, { "older 4", "transfer 2|expired|-" },
@@ -574,7 +575,59 @@ static const struct {
 	{ "a storm of NOTIFY makes one more check", 'o', false, {
 		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "notify 1", "probe! 1|5|604800" },
 		{ "notify 1", "probe! 1|5|604800" }, { "notify 1 serial 6", "probe! 1|5|604800" },
-		{ "same 5", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" } } },
+		{ "same 5", "idle 1|5|604800" }, { "wait 0.5", "idle 0.5|5|604799.5" }, { "notify 1", "idle 0.5|5|604799.5" },
+		{ "wait 0.5", "probe! 1|5|604799" }, { "same 5", "idle 3600|5|604800" }, { "wait 3600", "probe 1|5|601200" } } },
+	{ "NOTIFY after a check in vain is put off", 'a', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "wait 3", "probe! 1|5|604797" }, { "same 5", "probe! 2|5|604800" },
+		{ "same 5", "idle 3600|5|604800" }, { "wait 0.25", "idle 3599.75|5|604799.75" },
+		{ "notify 1 serial 6", "idle 0.75|5|604799.75" }, { "notify 2 serial 6", "idle 0.75|5|604799.75" },
+		{ "wait 0.749", "idle 0.001|5|604799.001" }, { "early", "idle 0.001|5|604799.001" },
+		{ "wait 0.001", "probe! 2|5|604799" }, { "newer 6", "transfer! 2|5|604799" }, { "got 6", "idle 3600|6|604800" } } },
+	{ "NOTIFY a second after a check in vain is not", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" },
+		{ "wait 0.999", "idle 3599.001|5|604799.001" }, { "notify 1", "idle 0.001|5|604799.001" },
+		{ "wait 0.001", "probe! 1|5|604799" }, { "same 5", "idle 3600|5|604800" }, { "wait 1", "idle 3599|5|604799" },
+		{ "notify 1", "probe! 1|5|604799" } } },
+	{ "NOTIFY after a check that failed is put off", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "fail refused", "idle 900|5|604800" }, { "notify 1", "idle 1|5|604800" },
+		{ "wait 1", "probe! 1|5|604799" }, { "newer 6", "transfer! 1|5|604799" }, { "broke", "idle 900|5|604799" },
+		{ "notify 1", "idle 1|5|604799" }, { "wait 1", "probe! 1|5|604798" }, { "older 4", "idle 900|5|604798" },
+		{ "notify 1", "idle 1|5|604798" } } },
+	{ "NOTIFY after a check that brought a version is not", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" }, { "got 6", "idle 3600|6|604800" },
+		{ "notify 1", "probe! 1|6|604800" }, { "newer 7", "transfer! 1|6|604800" }, { "notify 1 serial 8", "transfer! 1|6|604800" },
+		{ "got 7", "probe! 1|7|604800" }, { "same 7", "idle 3600|7|604800" }, { "notify 1", "idle 1|7|604800" },
+		{ "check", "probe! 1|7|604800" }, { "newer 8", "transfer! 1|7|604800" }, { "got 8", "idle 3600|8|604800" },
+		{ "notify 1", "probe! 1|8|604800" } } },
+	{ "NOTIFY after a scheduled check is not", 'o', false, {
+		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "fail refused", "idle 900|5|601200" }, { "notify 1", "probe! 1|5|601200" },
+		{ "fail refused", "idle 900|5|601200" }, { "notify 1", "idle 1|5|601200" } } },
+	{ "what the operator asks for is not put off, and is the check that NOTIFY waits for", 'o', false, {
+		SERVING_5, { "check", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" }, { "check", "probe! 1|5|604800" },
+		{ "same 5", "idle 3600|5|604800" }, { "notify 1", "idle 1|5|604800" }, { "check", "probe! 1|5|604800" },
+		{ "same 5", "idle 3600|5|604800" }, { "notify 1", "idle 1|5|604800" }, { "retransfer", "transfer! 1|5|604800" },
+		{ "broke", "idle 900|5|604800" }, { "notify 1", "idle 1|5|604800" }, { "purge", "transfer! 1|none|-" },
+		{ "broke", "idle 1|none|-" }, { "check", "transfer! 1|none|-" } } },
+	{ "nor what the operator asks for among NOTIFY, while it is checked", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "notify 1 serial 6", "probe! 1|5|604800" }, { "check", "probe! 1|5|604800" },
+		{ "notify 1 serial 7", "probe! 1|5|604800" }, { "same 5", "probe! 1|5|604800" }, { "notify 1", "probe! 1|5|604800" },
+		{ "same 5", "idle 1|5|604800" } } },
+	{ "NOTIFY that waits, and expiry", 'o', false, {
+		{ "got 5 7200 900 3600", "idle 7200|5|3600" }, { "wait 3599.5", "idle 3600.5|5|0.5" }, { "notify 1", "probe! 1|5|0.5" },
+		{ "fail refused", "idle 900|5|0.5" }, { "notify 1", "idle 1|5|0.5" }, { "wait 0.5", "probe! 1|expired|-" },
+		{ "fail refused", "idle 900|expired|-" }, { "notify 1 serial 5", "idle 1|expired|-" },
+		{ "wait 1", "probe! 1|expired|-" }, { "same 5", "idle 7200|5|3600" }, { "notify 1 serial 5", "idle 7200|5|3600" } } },
+	{ "NOTIFY that waits gives way to a scheduled check that is due before, and asks in its stead", 'o', false, {
+		{ "notify 1", "transfer 1|none|-" }, { "left alone 0.5", "transfer! 1|none|-" }, { "left alone 0.5", "idle 0.5|none|-" },
+		{ "notify 1", "idle 0.5|none|-" }, { "wait 0.5", "transfer! 1|none|-" } } },
+	{ "NOTIFY does not go ahead of a scheduled check before its time", 'o', false, {
+		{ "notify 1", "transfer 1|none|-" }, { "left alone 0.5", "transfer! 1|none|-" }, { "left alone 0.5", "idle 0.5|none|-" },
+		{ "queue", "idle 0.5|none|-" }, { "wait 0.5", "transfer 1|none|-" }, { "notify 1", "transfer 1|none|-" },
+		{ "left alone 5", "idle 0.5|none|-" }, { "wait 0.5", "transfer! 1|none|-" } } },
+	{ "NOTIFY that waits, and settings: same primaries, and others", 'o', false, {
+		SERVING_5, { "notify 1", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" }, { "notify 1", "idle 1|5|604800" },
+		{ "stanza c", "idle 1|5|40" }, { "wait 1", "probe! 1|5|39" }, { "same 5", "idle 20|5|40" }, { "notify 1", "idle 1|5|40" },
+		{ "stanza b", "probe 3|5|604800" }, { "same 5", "probe 1|5|604800" }, { "same 5", "idle 3600|5|604800" } } },
 	{ "NOTIFY during a transfer", 'a', false, {
 		{ "notify 2", "transfer 1|none|-" }, { "got 5", "probe! 2|5|604800" }, { "same 5", "probe! 1|5|604800" },
 		{ "same 5", "idle 3600|5|604800" } } },
@@ -582,10 +635,23 @@ static const struct {
 		{ "notify 2 serial 5", "transfer 1|none|-" }, { "notify 1 serial 5", "transfer 1|none|-" }, SERVING_5 } },
 	{ "two NOTIFY with two serials", 'o', false, {
 		{ "notify 1 serial 5", "transfer 1|none|-" }, { "notify 1 serial 6", "transfer 1|none|-" },
-		{ "got 6", "probe! 1|6|604800" } } },
+		{ "got 5", "probe! 1|5|604800" }, { "newer 6", "transfer! 1|5|604800" }, { "notify 1 serial 8", "transfer! 1|5|604800" },
+		{ "notify 1 serial 7", "transfer! 1|5|604800" }, { "got 7", "probe! 1|7|604800" }, { "newer 8", "transfer! 1|7|604800" },
+		{ "notify 1 serial 9", "transfer! 1|7|604800" }, { "notify 1 serial 8", "transfer! 1|7|604800" },
+		{ "got 9", "idle 3600|9|604800" } } },
+	{ "two NOTIFY with serials that cannot be compared, and one without", 'o', false, {
+		{ "notify 1 serial 1", "transfer 1|none|-" }, { "notify 1 serial 2147483649", "transfer 1|none|-" },
+		{ "got 2147483649", "probe! 1|2147483649|604800" }, { "newer 1", "transfer! 1|2147483649|604800" },
+		{ "notify 1", "transfer! 1|2147483649|604800" }, { "notify 1 serial 1", "transfer! 1|2147483649|604800" },
+		{ "got 1", "probe! 1|1|604800" } } },
+	{ "NOTIFY of what was replaced before it was asked for", 'o', false, {
+		SERVING_5, { "notify 1 serial 6", "probe! 1|5|604800" }, { "newer 7", "transfer! 1|5|604800" },
+		{ "notify 1 serial 7", "transfer! 1|5|604800" }, { "got 8", "idle 3600|8|604800" },
+		{ "notify 1 serial 7", "probe! 1|8|604800" }, { "notify 1 serial 6", "probe! 1|8|604800" },
+		{ "same 8", "idle 1|8|604800" } } },
 	{ "NOTIFY during a check that fails", 'o', false, {
 		SERVING_5, { "check", "probe! 1|5|604800" }, { "notify 1", "probe! 1|5|604800" },
-		{ "fail timeout", "probe! 1|5|604800" }, { "fail timeout", "idle 900|5|604800" } } },
+		{ "fail timeout", "idle 1|5|604800" }, { "wait 1", "probe! 1|5|604799" }, { "fail timeout", "idle 900|5|604799" } } },
 	{ "retransfer publishes whatever comes", 'a', false, {
 		SERVING_5, { "retransfer", "transfer! 1|5|604800" }, { "got 5 60 30 600", "idle 60|5|600" },
 		{ "retransfer", "transfer! 1|5|600" }, { "got 3", "idle 3600|3|604800" } } },
@@ -1166,6 +1232,35 @@ START_TEST(test_weeks)
 }
 END_TEST
 
+/*! A minute of NOTIFY each millisecond, while the primary refuses or has nothing new: a check a second, and its lines. */
+START_TEST(test_storm)
+{
+	for (unsigned is_refused = 0; is_refused < 2; is_refused++) {
+		world_begin('o', false);
+		act("got 5");
+		world.log[0] = '\0';
+		unsigned checks = 0;
+		for (const uint64_t end = world.now + 60000; world.now < end; world.now++) {
+			if (world.now >= world.armed) {
+				refresh_timer(world.refresh);
+			}
+			act(world.now % 3 ? "notify 1" : "notify 1 serial 9");
+			if (world.doing == REFRESH_PROBING) {
+				checks++;
+				act(is_refused ? "fail refused" : "same 5");
+			}
+		}
+		ck_assert_uint_eq(checks, 60);
+		unsigned lines = 0;
+		for (const char *line = world.log; (line = strchr(line, '\n')) != NULL; line++) {
+			lines++;
+		}
+		ck_assert_uint_eq(lines, is_refused ? 120 : 60);
+		world_end();
+	}
+}
+END_TEST
+
 /*! Any order of events: the pictures hold together, and what serves only ever goes forward, unless forced or expired. */
 START_TEST(test_random)
 {
@@ -1264,6 +1359,7 @@ int main(void)
 	tcase_add_test(tcase, test_compacted_while_expired);
 	tcase_add_test(tcase, test_inherit);
 	tcase_add_test(tcase, test_weeks);
+	tcase_add_test(tcase, test_storm);
 	tcase_add_test(tcase, test_random);
 
 	Suite *suite = suite_create("refresh");

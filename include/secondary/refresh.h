@@ -18,7 +18,9 @@
  * while the first is behind; news that could not be transferred are fetched after RETRY. A failed check is repeated after
  * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY), and if all
  * primaries were left alone for what they did to other zones, as soon as one may be asked. Jitter is added to scheduled checks
- * only, never to NOTIFY or commands; scheduled checks that ask anybody are a second apart at least, whatever the SOA says.
+ * only, never to NOTIFY or commands; scheduled checks that ask anybody are a second apart at least, whatever the SOA says, and
+ * so is one that NOTIFY asks for from the one before that was asked for, unless that brought a version: floods of NOTIFY, whose sender's
+ * address may be forged, cost a check a second and zone, and news that follow each other wait for nothing.
  *
  * EXPIRE counts from the last successful check; an expired zone checks at once, goes on checking and serves again after the
  * next success, with the same serial too. When all that primaries have for it is older, that is transferred: better than none.
@@ -213,12 +215,13 @@ void refresh_left_alone(refresh_t *refresh, uint64_t again_ms, const char *reaso
 
 /*!
  * \brief A NOTIFY came from \a from (already authorised; NULL: somebody). Begins a check with that primary first, in place of a
- *        scheduled one that still probes or waits; any other one under way is repeated afterwards. A NOTIFY with the serial that
- *        serves does nothing.
+ *        scheduled one that still probes or waits; any other one under way is repeated afterwards. Within a second after one
+ *        that was asked for in vain (nothing newer, or failed) it is put off until then, and those that come meanwhile are
+ *        absorbed. A NOTIFY with the serial that serves does nothing.
  */
 void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, bool has_serial, uint32_t serial);
 
-/*! \brief A command of the operator: at once, without jitter. */
+/*! \brief A command of the operator: at once, without jitter or regard to what NOTIFY waits for. */
 void refresh_command(refresh_t *refresh, refresh_command_t command);
 
 /*!

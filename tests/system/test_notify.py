@@ -4,6 +4,7 @@
 import re
 import socket
 import struct
+import time
 
 import dns.flags
 import dns.message
@@ -235,3 +236,24 @@ def test_storm_of_the_primary(servers, scope):
     module.await_serial(ZONE, 2)
     assert primary.transfers(ZONE) == 2
     assert query(module, f"www.{ZONE}").answer
+
+
+def test_storm_while_the_primary_is_down(servers, scope):
+    """It refuses at once, and yet a check a second is all; what was put off is not lost when it is up again."""
+    primary, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
+    primary.stop()
+    seen, began = module.log_position(), time.monotonic()
+
+    def failed():
+        flood(module, 100)
+        return len(lines(module, r"refresh, failed \(.*\), next retry", seen))
+    await_event(lambda: failed() >= 3, "three checks")
+    checks, seconds = failed(), time.monotonic() - began
+    # The first one at once. The module's clock has milliseconds.
+    assert checks <= 1 + seconds / 0.999
+    assert len(lines(module, r"refresh, remote .* failed", seen)) <= 1 + checks
+
+    primary.zones[ZONE] = zone_text(ZONE, serial=2)
+    primary.start()
+    assert notify(module, ZONE, serial=2).rcode() == dns.rcode.NOERROR
+    module.await_serial(ZONE, 2)
