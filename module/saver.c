@@ -11,6 +11,7 @@
 #include <libknot/error.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "secondary/report.h"
 
@@ -133,7 +134,7 @@ static void owed_add(saver_zone_t *saved)
 static void owed_pay(saver_zone_t *saved)
 {
 	if (owed_remove(saved)) {
-		saved->kept(saved);
+		saved->kept(saved->ctx);
 	}
 }
 
@@ -275,9 +276,13 @@ static bool job_begin(saver_job_t *job, saver_zone_t *saved)
 /*! \brief All is done that was to be done for a zone. May let go of the zone. */
 static void zone_idle(saver_zone_t *saved)
 {
+	zone_t *zone = saved->zone;
 	saved->state = SAVER_IDLE;
 	owed_pay(saved);
-	zone_release(saved->zone);
+	if (saved->is_closed) {
+		free(saved);
+	}
+	zone_release(zone);
 }
 
 /*! \brief Has something to be written, in its turn. */
@@ -415,14 +420,45 @@ static void place_change(saver_zone_t *saved, saver_place_t *place)
 	}
 }
 
-void saver_set(saver_t *saver, saver_zone_t *saved, zone_t *zone, const char *path, void (*kept)(saver_zone_t *saved))
+/*! \brief What is known of the version that serves, which has not been kept so far. */
+static void times_inherit(saver_zone_t *saved)
 {
-	saved->saver = saver;
-	saved->zone = zone;
-	saved->kept = kept;
+	const zone_t *zone = saved->zone;
+	rcu_read_lock();
+	const snapshot_t *current = zone_borrow(zone);
+	if (current != NULL && zone->expires_ms > 0) {
+		const int64_t left_ms = (int64_t)(zone->expires_ms - uv_now(saved->saver->loop));
+		saved->times = (store_times_t) { .checked_at = zone->last_success, .expires_at = time(NULL) + left_ms / 1000 };
+		saved->times_serial = current->soa.serial;
+	}
+	rcu_read_unlock();
+}
+
+/*! \brief Begins to keep \a zone; NULL: no memory. */
+static saver_zone_t *zone_begin(saver_t *saver, zone_t *zone, saver_kept_f kept, void *ctx)
+{
+	saver_zone_t *saved = calloc(1, sizeof(*saved));
+	if (saved == NULL) {
+		report(zone, LOG_ERR, "store, not used (%s)", knot_strerror(KNOT_ENOMEM));
+		return NULL;
+	}
+	*saved = (saver_zone_t) { .saver = saver, .zone = zone, .kept = kept, .ctx = ctx };
+	times_inherit(saved);
+	return saved;
+}
+
+void saver_set(saver_t *saver, saver_zone_t **saved, zone_t *zone, const char *path, saver_kept_f kept, void *ctx)
+{
 	saver_place_t *place = place_get(saver, zone, path);
-	if (place != saved->place) {
-		place_change(saved, place);
+	if (*saved == NULL && (place == NULL || (*saved = zone_begin(saver, zone, kept, ctx)) == NULL)) {
+		return;
+	}
+	if (place != (*saved)->place) {
+		place_change(*saved, place);
+	}
+	if (place == NULL) {
+		saver_close(*saved);
+		*saved = NULL;
 	}
 }
 
@@ -437,7 +473,7 @@ static void take_run(store_content_t *content, history_run_t *ret_run)
 
 snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_times, history_run_t *ret_run)
 {
-	if (saved->place == NULL || saved->state != SAVER_IDLE) {
+	if (saved == NULL || saved->state != SAVER_IDLE) {
 		return NULL;
 	}
 	store_content_t content;
@@ -465,7 +501,7 @@ snapshot_t *saver_load(saver_zone_t *saved, int64_t now, store_times_t *ret_time
 
 void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *now)
 {
-	if (before == NULL || before == now || serial_newer(now->soa.serial, before->soa.serial)) {
+	if (saved == NULL || before == NULL || before == now || serial_newer(now->soa.serial, before->soa.serial)) {
 		return;
 	}
 	saved->needs_image = true;
@@ -477,7 +513,7 @@ void saver_published(saver_zone_t *saved, const snapshot_t *before, snapshot_t *
 
 bool saver_want(saver_zone_t *saved, snapshot_t *snapshot)
 {
-	if (saved->place == NULL) {
+	if (saved == NULL) {
 		return false;
 	}
 	want(saved, snapshot);
@@ -488,24 +524,29 @@ bool saver_want(saver_zone_t *saved, snapshot_t *snapshot)
 
 void saver_checked(saver_zone_t *saved, uint32_t serial, const store_times_t *times)
 {
+	if (saved == NULL) {
+		return;
+	}
 	saved->times = *times;
 	saved->times_serial = serial;
 	saved->is_checked = true;
-	if (saved->place != NULL && saved->wanted == NULL && is_touch_due(saved)) {
+	if (saved->wanted == NULL && is_touch_due(saved)) {
 		enqueue(saved);
 	}
 }
 
 void saver_forget(saver_zone_t *saved)
 {
-	want_nothing(saved);
-	saved->needs_image = true;
+	if (saved != NULL) {
+		want_nothing(saved);
+		saved->needs_image = true;
+	}
 }
 
 void saver_purge(saver_zone_t *saved)
 {
-	want_nothing(saved);
-	if (saved->place != NULL) {
+	if (saved != NULL) {
+		want_nothing(saved);
 		saved->is_purged = true;
 		saved->is_checked = false;
 		enqueue(saved);
@@ -514,7 +555,12 @@ void saver_purge(saver_zone_t *saved)
 
 void saver_close(saver_zone_t *saved)
 {
-	if (saved->saver != NULL) {
-		(void)owed_remove(saved);
+	if (saved == NULL) {
+		return;
+	}
+	(void)owed_remove(saved);
+	saved->is_closed = true;
+	if (saved->state == SAVER_IDLE) {
+		free(saved);
 	}
 }

@@ -82,7 +82,7 @@ struct agent {
 	refresh_t *refresh;
 	errand_t errand;
 	versions_t versions;
-	saver_zone_t saved;
+	saver_zone_t *saved;     /*!< NULL: it is not kept. */
 	notify_zone_t notices;
 	struct waits checks;     /*!< Who waits for the end of what is under way, */
 	struct waits tellings;   /*!< and for that of notices. */
@@ -251,15 +251,15 @@ static void op_cancel(void *ctx, refresh_t *refresh)
 static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
 	agent_t *agent = ctx;
-	saver_published(&agent->saved, before, refresh_version(refresh));
+	saver_published(agent->saved, before, refresh_version(refresh));
 	versions_follow(&agent->versions, before, refresh_version(refresh), run);
 	compaction_want(&worker.compactor, &agent->compaction, refresh);
 }
 
 /*! The version outlives the process: others may be told. */
-static void on_kept(saver_zone_t *saved)
+static void on_kept(void *ctx)
 {
-	agent_t *agent = caa_container_of(saved, agent_t, saved);
+	agent_t *agent = ctx;
 	notify_out_send(&worker.notify, &agent->notices, agent->zone, refresh_stanza(agent->refresh), false);
 }
 
@@ -267,15 +267,15 @@ static void on_kept(saver_zone_t *saved)
 static void on_ready(versions_t *versions)
 {
 	agent_t *agent = caa_container_of(versions, agent_t, versions);
-	if (!saver_want(&agent->saved, refresh_version(agent->refresh))) {
-		on_kept(&agent->saved);
+	if (!saver_want(agent->saved, refresh_version(agent->refresh))) {
+		on_kept(agent);
 	}
 }
 
 static void op_checked(void *ctx, refresh_t *refresh, int64_t at, int64_t expires_at)
 {
 	agent_t *agent = ctx;
-	saver_checked(&agent->saved, refresh_version(refresh)->soa.serial, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
+	saver_checked(agent->saved, refresh_version(refresh)->soa.serial, &(store_times_t) { .checked_at = at, .expires_at = expires_at });
 }
 
 /*! For who looks at the zone from outside. */
@@ -331,7 +331,8 @@ static void agent_close(agent_t *agent)
 		return;
 	}
 	versions_close(&agent->versions);
-	saver_close(&agent->saved);
+	saver_close(agent->saved);
+	agent->saved = NULL;
 	notify_out_cancel(&agent->notices);
 	compaction_cancel(&worker.compactor, &agent->compaction);
 	refresh_free(agent->refresh);
@@ -354,7 +355,7 @@ static void agent_restore(agent_t *agent)
 		return;
 	}
 	history_run_t run = { 0 };
-	snapshot_t *snapshot = saver_load(&agent->saved, now, &times, &run);
+	snapshot_t *snapshot = saver_load(agent->saved, now, &times, &run);
 	if (snapshot != NULL) {
 		refresh_restore(agent->refresh, snapshot, &run, times.checked_at, store_times_left(&times, now));
 		state_changed(agent);
@@ -367,7 +368,7 @@ static void agent_set(agent_t *agent, stanza_t *stanza)
 	agent_open(agent);
 	if (agent->refresh != NULL) {
 		versions_set_max(&agent->versions, stanza->difference_max_size);
-		saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept);
+		saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept, agent);
 		notify_out_set_stanza(&agent->notices, stanza);
 		refresh_set_stanza(agent->refresh, stanza);
 		return;
@@ -380,7 +381,7 @@ static void agent_set(agent_t *agent, stanza_t *stanza)
 		stanza_release(stanza);
 		return;
 	}
-	saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept);
+	saver_set(&worker.saver, &agent->saved, agent->zone, stanza->store, on_kept, agent);
 	agent_restore(agent);
 }
 
@@ -708,7 +709,7 @@ static void run_command(agent_t *agent, void *ctx)
 	const order_t *order = ctx;
 	if (order->command == REFRESH_PURGE) {
 		versions_forget(&agent->versions);
-		saver_forget(&agent->saved);
+		saver_forget(agent->saved);
 	}
 	refresh_command(agent->refresh, order->command);
 	if (order->wait != NULL) {
@@ -731,7 +732,7 @@ static void run_purge(agent_t *agent, void *ctx)
 {
 	const purge_t *purge = ctx;
 	if (purge->what & WORKER_PURGE_FILE) {
-		saver_purge(&agent->saved);
+		saver_purge(agent->saved);
 	}
 	if (purge->what & WORKER_PURGE_DIFFERENCES) {
 		history_trim(&agent->zone->history, 0);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libknot/libknot.h>
@@ -28,7 +29,7 @@
 
 /*! A zone that is served and kept. */
 typedef struct {
-	saver_zone_t saved;       /* First: kept() has nothing else. */
+	saver_zone_t *saved;
 	zone_t *zone;
 	unsigned kept;
 	uint32_t kept_serial;     /* Of the file, when others were told. */
@@ -92,11 +93,11 @@ static void settle(void)
 	}
 }
 
-static void on_kept(saver_zone_t *saved)
+static void on_kept(void *ctx)
 {
-	site_t *site = (site_t *)saved;
+	site_t *site = ctx;
 	site->kept++;
-	site->kept_serial = saved->file.inode != 0 ? saved->file.serial : 0;
+	site->kept_serial = site->saved != NULL && site->saved->file.inode != 0 ? site->saved->file.serial : 0;
 }
 
 static void site_begin(site_t *site, const char *name, const char *path)
@@ -105,12 +106,12 @@ static void site_begin(site_t *site, const char *name, const char *path)
 	support_name(name, wire);
 	*site = (site_t) { 0 };
 	ck_assert_int_eq(zone_attach(wire, (struct instance *)&site->instance, &site->zone), KNOT_EOK);
-	saver_set(&saver, &site->saved, site->zone, path, on_kept);
+	saver_set(&saver, &site->saved, site->zone, path, on_kept, site);
 }
 
 static void site_end(site_t *site)
 {
-	saver_close(&site->saved);
+	saver_close(site->saved);
 	settle();
 	ck_assert(zone_detach(site->zone, (struct instance *)&site->instance));
 	history_trim(&site->zone->history, 0);
@@ -144,12 +145,12 @@ static void publish(site_t *site, uint32_t serial, bool with_difference)
 	} else {
 		history_trim(&site->zone->history, 0);
 	}
-	saver_checked(&site->saved, serial, &(store_times_t) { NOW + serial % 1000, NOW + 100000 + serial % 1000 });
+	saver_checked(site->saved, serial, &(store_times_t) { NOW + serial % 1000, NOW + 100000 + serial % 1000 });
 	zone_publish(site->zone, now, 0);
-	saver_published(&site->saved, before, now);
+	saver_published(site->saved, before, now);
 	snapshot_unpin(before);
-	if (!saver_want(&site->saved, now)) {
-		on_kept(&site->saved);
+	if (!saver_want(site->saved, now)) {
+		on_kept(site);
 	}
 }
 
@@ -157,8 +158,8 @@ static void publish(site_t *site, uint32_t serial, bool with_difference)
 static uint32_t file_serial(site_t *site, store_times_t *ret_times)
 {
 	history_run_t run = { 0 };
-	snapshot_t *snapshot = saver_load(&site->saved, NOW, ret_times, &run);
-	ck_assert_uint_eq(run.count, snapshot != NULL ? site->saved.file.differences : 0);
+	snapshot_t *snapshot = saver_load(site->saved, NOW, ret_times, &run);
+	ck_assert_uint_eq(run.count, snapshot != NULL ? site->saved->file.differences : 0);
 	history_run_clear(&run);
 	if (snapshot == NULL) {
 		return 0;
@@ -192,7 +193,7 @@ START_TEST(test_one_after_the_other)
 		settle();
 		ck_assert_uint_eq(site.kept, serial);
 		ck_assert_uint_eq(site.kept_serial, serial);
-		ck_assert_uint_eq(site.saved.file.differences, serial - 1);
+		ck_assert_uint_eq(site.saved->file.differences, serial - 1);
 		ck_assert_uint_eq(file_serial(&site, &times), serial);
 		ck_assert_int_eq(times.checked_at, NOW + serial);
 	}
@@ -200,11 +201,11 @@ START_TEST(test_one_after_the_other)
 	/* Nothing is known of how it came to be: a new file. */
 	publish(&site, 20, false);
 	settle();
-	ck_assert_uint_eq(site.saved.file.differences, 0);
+	ck_assert_uint_eq(site.saved->file.differences, 0);
 	ck_assert_uint_eq(kept_serial(&site), 20);
 
 	/* Known to be current for longer. */
-	saver_checked(&site.saved, 20, &(store_times_t) { NOW + 500, NOW + 5000 });
+	saver_checked(site.saved, 20, &(store_times_t) { NOW + 500, NOW + 5000 });
 	settle();
 	ck_assert_uint_eq(file_serial(&site, &times), 20);
 	ck_assert_int_eq(times.checked_at, NOW + 500);
@@ -226,7 +227,7 @@ START_TEST(test_faster_than_the_disk)
 	settle();
 	ck_assert_uint_eq(site.kept, 1);
 	ck_assert_uint_eq(site.kept_serial, 30);
-	ck_assert_uint_eq(site.saved.file.differences, 29);
+	ck_assert_uint_eq(site.saved->file.differences, 29);
 	ck_assert_uint_eq(kept_serial(&site), 30);
 	site_end(&site);
 }
@@ -240,7 +241,7 @@ START_TEST(test_times_of_another_version)
 	site_begin(&site, "example.", directory);
 	publish(&site, 1, true);
 	settle();
-	saver_checked(&site.saved, 2, &(store_times_t) { NOW + 500, NOW + 5000 });
+	saver_checked(site.saved, 2, &(store_times_t) { NOW + 500, NOW + 5000 });
 	settle();
 	ck_assert_uint_eq(file_serial(&site, &times), 1);
 	ck_assert_int_eq(times.checked_at, NOW + 1);
@@ -248,13 +249,13 @@ START_TEST(test_times_of_another_version)
 	/* One that waits for its turn keeps its own, or gets later ones. */
 	publish(&site, 2, true);
 	publish(&site, 3, true);
-	saver_checked(&site.saved, 4, &(store_times_t) { NOW + 600, NOW + 6000 });
+	saver_checked(site.saved, 4, &(store_times_t) { NOW + 600, NOW + 6000 });
 	settle();
 	ck_assert_uint_eq(file_serial(&site, &times), 3);
 	ck_assert_int_eq(times.checked_at, NOW + 3);
 	publish(&site, 4, true);
 	publish(&site, 5, true);
-	saver_checked(&site.saved, 5, &(store_times_t) { NOW + 700, NOW + 7000 });
+	saver_checked(site.saved, 5, &(store_times_t) { NOW + 700, NOW + 7000 });
 	settle();
 	ck_assert_uint_eq(file_serial(&site, &times), 5);
 	ck_assert_int_eq(times.checked_at, NOW + 700);
@@ -272,13 +273,13 @@ START_TEST(test_forced)
 		publish(&site, orders[i][0], true);
 		settle();
 		/* While the file is touched both wait, and the last is written. */
-		saver_checked(&site.saved, orders[i][0], &(store_times_t) { NOW, NOW + 100 });
+		saver_checked(site.saved, orders[i][0], &(store_times_t) { NOW, NOW + 100 });
 		publish(&site, orders[i][1], false);
 		publish(&site, orders[i][2], true);
 		settle();
-		ck_assert_uint_eq(site.saved.file.differences, 0);
+		ck_assert_uint_eq(site.saved->file.differences, 0);
 		ck_assert_uint_eq(kept_serial(&site), orders[i][2]);
-		saver_purge(&site.saved);
+		saver_purge(site.saved);
 		site_end(&site);
 	}
 }
@@ -300,22 +301,22 @@ START_TEST(test_forced_while_waiting)
 		publish(&busy[i], 1, true);
 	}
 	publish(&site, 7, true);
-	ck_assert_int_eq(site.saved.state, SAVER_QUEUED);
+	ck_assert_int_eq(site.saved->state, SAVER_QUEUED);
 
 	snapshot_t *forced = support_zone("example.", "@ SOA a. b. 7 3600 900 604800 300\n@ NS a.\nforced A 192.0.2.1\n");
 	rcu_read_lock();
 	snapshot_t *before = snapshot_pin(zone_borrow(site.zone));
 	rcu_read_unlock();
 	zone_publish(site.zone, forced, 0);
-	saver_published(&site.saved, before, forced);
+	saver_published(site.saved, before, forced);
 	snapshot_unpin(before);
 	settle(); /* Meanwhile both are compared. */
-	ck_assert(saver_want(&site.saved, forced));
+	ck_assert(saver_want(site.saved, forced));
 	settle();
 
 	store_times_t times;
 	history_run_t run = { 0 };
-	snapshot_t *kept = saver_load(&site.saved, NOW, &times, &run);
+	snapshot_t *kept = saver_load(site.saved, NOW, &times, &run);
 	history_run_clear(&run);
 	ck_assert_ptr_nonnull(kept);
 	char *a = support_dump(kept), *b = support_dump(forced);
@@ -341,10 +342,10 @@ START_TEST(test_forgotten)
 		if (i > 0) {
 			settle();
 		}
-		const uint64_t digest = site.saved.file.header;
-		saver_forget(&site.saved);
+		const uint64_t digest = site.saved->file.header;
+		saver_forget(site.saved);
 		zone_publish(site.zone, NULL, 0);
-		ck_assert_ptr_null(site.saved.wanted);
+		ck_assert_ptr_null(site.saved->wanted);
 		if (i == 2) {
 			publish(&site, 5, true);
 		}
@@ -353,10 +354,10 @@ START_TEST(test_forgotten)
 			publish(&site, 8, true);
 		}
 		settle();
-		ck_assert_uint_ne(site.saved.file.header, digest);
-		ck_assert_uint_eq(site.saved.file.differences, i == 2 ? 2 : 0); /* behind a new image, of 5 */
+		ck_assert_uint_ne(site.saved->file.header, digest);
+		ck_assert_uint_eq(site.saved->file.differences, i == 2 ? 2 : 0); /* behind a new image, of 5 */
 		ck_assert_uint_eq(kept_serial(&site), i == 2 ? 8 : 7);
-		saver_purge(&site.saved);
+		saver_purge(site.saved);
 		site_end(&site);
 	}
 }
@@ -370,11 +371,11 @@ START_TEST(test_log_bound)
 	site_begin(&site, "example.", directory);
 	publish(&site, serial, true);
 	settle();
-	const uint64_t inode = site.saved.file.inode;
-	site.saved.file.end += SAVER_LOG_MIN; /* as if so much had been appended */
+	const uint64_t inode = site.saved->file.inode;
+	site.saved->file.end += SAVER_LOG_MIN; /* as if so much had been appended */
 	publish(&site, ++serial, true);
 	settle();
-	ck_assert(site.saved.file.inode != inode && site.saved.file.differences == 0);
+	ck_assert(site.saved->file.inode != inode && site.saved->file.differences == 0);
 	ck_assert_uint_eq(kept_serial(&site), serial);
 	site_end(&site);
 }
@@ -386,18 +387,18 @@ START_TEST(test_purge)
 	site_begin(&site, "example.", directory);
 	publish(&site, 1, true);
 	settle();
-	saver_purge(&site.saved);
+	saver_purge(site.saved);
 	settle();
 	ck_assert_uint_eq(kept_serial(&site), 0);
 
 	/* While it is written, and with a version that comes then. */
 	publish(&site, 2, false);
 	uv_run(&loop, UV_RUN_NOWAIT);
-	saver_purge(&site.saved);
+	saver_purge(site.saved);
 	settle();
 	ck_assert_uint_eq(kept_serial(&site), 0);
 	publish(&site, 3, false);
-	saver_purge(&site.saved);
+	saver_purge(site.saved);
 	publish(&site, 4, false);
 	settle();
 	ck_assert_uint_eq(kept_serial(&site), 4);
@@ -415,7 +416,7 @@ START_TEST(test_file_taken_away)
 	char path[100];
 	sprintf(path, "%s/example.zone", directory);
 	ck_assert_int_eq(unlink(path), 0);
-	saver_checked(&site.saved, 1, &(store_times_t) { NOW, NOW + 100 });
+	saver_checked(site.saved, 1, &(store_times_t) { NOW, NOW + 100 });
 	settle();
 	publish(&site, 2, true);
 	settle();
@@ -489,17 +490,25 @@ START_TEST(test_nowhere)
 	char line[200];
 	sprintf(line, "3 store, directory '%s' not used (not exists)\n", path);
 	ck_assert_str_eq(log_text, line);
-	saver_purge(&site.saved);
+	saver_purge(site.saved);
 	site_end(&third);
 	site_end(&other);
 
-	/* From here on it is; and then no more. */
-	saver_set(&saver, &site.saved, site.zone, directory, on_kept);
+	/* From here on it is, with what is known of it; and then no more. */
+	ck_assert_ptr_null(site.saved);
+	site.zone->last_success = NOW;
+	site.zone->expires_ms = uv_now(&loop) + 500500;
+	const int64_t began = time(NULL);
+	saver_set(&saver, &site.saved, site.zone, directory, on_kept, &site);
 	settle();
-	ck_assert_uint_eq(kept_serial(&site), 1);
+	store_times_t times;
+	ck_assert_uint_eq(file_serial(&site, &times), 1);
+	ck_assert_int_eq(times.checked_at, NOW);
+	ck_assert(times.expires_at >= began + 500 && times.expires_at <= time(NULL) + 500);
 	publish(&site, 2, true);
-	saver_set(&saver, &site.saved, site.zone, NULL, on_kept);
+	saver_set(&saver, &site.saved, site.zone, NULL, on_kept, &site);
 	ck_assert_uint_eq(site.kept, 2);
+	ck_assert_ptr_null(site.saved);
 	settle();
 	site_end(&site);
 }
@@ -540,7 +549,7 @@ START_TEST(test_zones_come_and_go)
 			uv_run(&loop, UV_RUN_NOWAIT);
 		}
 		for (unsigned i = 0; i < SITES; i++) {
-			saver_close(&site[i].saved);
+			saver_close(site[i].saved);
 			ck_assert(zone_detach(site[i].zone, (struct instance *)&site[i].instance));
 			settle();
 			zone_release(site[i].zone);
@@ -579,9 +588,9 @@ START_TEST(test_amended_meanwhile)
 		/* Sometimes nothing leads there: then it is written whole, while the next ones are made. */
 		ck_assert_int_eq(history_add(&site.zone->history, difference, serial % 3 == 0 ? 0 : 1 << 20), KNOT_EOK);
 		zone_publish(site.zone, draft, 0);
-		saver_published(&site.saved, base, draft);
+		saver_published(site.saved, base, draft);
 		snapshot_unpin(base);
-		ck_assert(saver_want(&site.saved, draft));
+		ck_assert(saver_want(site.saved, draft));
 		uv_run(&loop, UV_RUN_NOWAIT);
 	}
 	settle();
@@ -596,8 +605,8 @@ START_TEST(test_patience)
 	site_t site;
 	site_begin(&site, "example.", directory);
 	publish(&site, 1, true);
-	ck_assert(site.saved.is_owed);
-	site.saved.since_ms = uv_now(&loop) - SAVER_PATIENCE_MS; /* as if it had been waiting */
+	ck_assert(site.saved->is_owed);
+	site.saved->since_ms = uv_now(&loop) - SAVER_PATIENCE_MS; /* as if it had been waiting */
 	uv_timer_start(&saver.timer, saver.timer.timer_cb, 0, 0);
 	uv_run(&loop, UV_RUN_NOWAIT);
 	settle();

@@ -17,7 +17,8 @@
  * At most SAVER_AT_ONCE files are written at a time, so that a slow disk leaves threads of the pool to others.
  *
  * Threads: the one that runs the loop, registered with RCU. Blocks: saver_load() for the disk and as long as the zone is large (store.h): at
- * the start other zones wait for it; all else never. Memory: the version that is wanted and the one that is written are pinned.
+ * the start other zones wait for it; all else never. Memory: zones without a directory cost nothing; the version that is wanted and the one
+ * that is written are pinned.
  */
 #pragma once
 
@@ -41,14 +42,19 @@ typedef struct saver saver_t;
 typedef struct saver_zone saver_zone_t;
 typedef struct saver_place saver_place_t;
 
-/*! What is kept of one zone. Zeroed: nothing. */
+/*! The version that was wanted is on disk, or not going to be: others may be told. Must not call back. */
+typedef void (*saver_kept_f)(void *ctx);
+
+/*! What is kept of one zone. */
 struct saver_zone {
 	saver_t *saver;
 	zone_t *zone;             /*!< Borrowed; held while \a state is not SAVER_IDLE. */
-	void (*kept)(saver_zone_t *saved);
-	saver_place_t *place;     /*!< NULL: it is not kept. */
+	saver_kept_f kept;
+	void *ctx;
+	saver_place_t *place;     /*!< NULL: it is not kept any more. */
 	store_file_t file;
 	enum { SAVER_IDLE, SAVER_QUEUED, SAVER_RUNNING } state;
+	bool is_closed;           /*!< Freed once it is idle. */
 	TAILQ_ENTRY(saver_zone) entry;
 	snapshot_t *wanted;       /*!< Pinned: to be written; NULL: nothing is. */
 	store_times_t wanted_times; /*!< Of that version, */
@@ -101,14 +107,15 @@ void saver_clear(saver_t *saver);
  * \brief \a zone is kept in the directory \a path from now on (NULL: nowhere); what serves, if it was not before.
  *
  * A directory that cannot be used is an error line, once; its zones are as if it were not.
- * \param kept  The version that was wanted is on disk, or not going to be: others may be told. Must not call back.
+ * \param saved  What came of the call before, at first NULL. Becomes what the functions below want: own (saver_close()), or NULL: the
+ *               zone is not kept.
  */
-void saver_set(saver_t *saver, saver_zone_t *saved, zone_t *zone, const char *path, void (*kept)(saver_zone_t *saved));
+void saver_set(saver_t *saver, saver_zone_t **saved, zone_t *zone, const char *path, saver_kept_f kept, void *ctx);
 
 /*!
  * \brief Reads what is kept of a zone that was just set, and has no version.
  *
- * A file that is of no use is a warning.
+ * A file that is of no use is a warning. For a zone that is not kept (\a saved is NULL) this and all below do nothing.
  * \param now      Seconds since the epoch.
  * \param ret_run  Own: differences that lead to it, or none.
  * \return Own: no draft, never published; or NULL.
@@ -145,5 +152,5 @@ void saver_forget(saver_zone_t *saved);
 /*! \brief The file of the zone goes, and whatever was wanted. */
 void saver_purge(saver_zone_t *saved);
 
-/*! \brief The zone goes; kept() is not called any more. What is wanted is still written, the file stays. */
+/*! \brief The zone goes; kept() is not called any more. What is wanted is still written, the file stays. \a saved is given up. */
 void saver_close(saver_zone_t *saved);
