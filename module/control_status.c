@@ -80,6 +80,7 @@ typedef struct {
 	refresh_status_t status;
 	struct sockaddr_storage primary[STANZA_PRIMARIES_MAX];
 	primary_result_t result[STANZA_PRIMARIES_MAX];
+	char reason[STANZA_PRIMARIES_MAX][REFRESH_REASON_MAX]; /*!< Of these. */
 	errand_progress_t incoming;
 	bool global;
 } view_t;
@@ -91,6 +92,9 @@ static void visit_status(refresh_t *refresh, void *ctx)
 	for (unsigned i = 0; i < view->status.primary_count; i++) {
 		view->primary[i] = view->status.primary[i].addr;
 		view->result[i] = view->status.result[i];
+		const char *reason = view->result[i].reason;
+		snprintf(view->reason[i], REFRESH_REASON_MAX, "%s", reason != NULL ? reason : knot_strerror(KNOT_ENOMEM));
+		view->result[i].reason = view->reason[i];
 	}
 	view->status.primary = NULL;
 	view->status.result = NULL;

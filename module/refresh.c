@@ -226,27 +226,30 @@ static const primary_t *primary(const refresh_t *refresh)
 	return &refresh->stanza->primary[primary_index(refresh)];
 }
 
-static primary_result_t *result_put(refresh_t *refresh, bool ok)
+/*! The result of the present primary. \param reason  NULL: it is ok. */
+static primary_result_t *result_put(refresh_t *refresh, const char *reason)
 {
 	primary_result_t *result = &refresh->result[primary_index(refresh)];
+	if (refresh->check.reason == result->reason) {
+		refresh->check.reason = NULL;
+	}
+	free(result->reason);
 	result->at = refresh->ops->wall(refresh->ctx);
-	result->ok = ok;
+	result->ok = reason == NULL;
+	result->reason = reason != NULL ? strndup(reason, REFRESH_REASON_MAX - 1) : NULL;
 	return result;
 }
 
 static void result_ok(refresh_t *refresh, uint32_t serial)
 {
-	primary_result_t *result = result_put(refresh, true);
-	result->serial = serial;
-	result->reason[0] = '\0';
+	result_put(refresh, NULL)->serial = serial;
 }
 
 static void result_failed(refresh_t *refresh, int priority, const char *reason)
 {
 	assert(reason != NULL);
-	primary_result_t *result = result_put(refresh, false);
-	snprintf(result->reason, sizeof(result->reason), "%s", reason);
-	refresh->check.reason = result->reason;
+	const primary_result_t *result = result_put(refresh, reason);
+	refresh->check.reason = result->reason != NULL ? result->reason : "not enough memory";
 
 	char remote[ADDRESS_TEXT_MAX];
 	report(refresh->zone, priority, "refresh, remote %s, failed (%s)",
@@ -844,6 +847,15 @@ void refresh_notified(refresh_t *refresh, const struct sockaddr_storage *from, b
 	}
 }
 
+static void results_clear(refresh_t *refresh)
+{
+	const unsigned count = refresh->stanza->primary_count;
+	for (unsigned i = 0; i < count; i++) {
+		free(refresh->result[i].reason);
+	}
+	memset(refresh->result, 0, count * sizeof(*refresh->result));
+}
+
 /*! Gives up all that is known of the zone. */
 static void forget_version(refresh_t *refresh)
 {
@@ -859,7 +871,7 @@ static void forget_version(refresh_t *refresh)
 	refresh->bootstrap = 0;
 	set_success(refresh, 0);
 	refresh->behind = false;
-	memset(refresh->result, 0, refresh->stanza->primary_count * sizeof(*refresh->result));
+	results_clear(refresh);
 }
 
 void refresh_command(refresh_t *refresh, refresh_command_t command)
@@ -906,7 +918,10 @@ static bool results_renew(refresh_t *refresh, unsigned count)
 	if (blank == NULL) {
 		return false;
 	}
-	free(refresh->result);
+	if (refresh->result != NULL) {
+		results_clear(refresh);
+		free(refresh->result);
+	}
 	refresh->result = blank;
 	return true;
 }
@@ -1046,8 +1061,9 @@ void refresh_free(refresh_t *refresh)
 	check_cancel(refresh);
 	refresh->ops->arm(refresh->ctx, refresh, REFRESH_NEVER);
 	give_up_kept(refresh);
+	results_clear(refresh);
+	free(refresh->result);
 	stanza_release(refresh->stanza);
 	zone_release(refresh->zone);
-	free(refresh->result);
 	free(refresh);
 }

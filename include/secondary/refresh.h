@@ -64,12 +64,15 @@ typedef enum {
 	PRIMARY_FAILED,         /*!< No answer, an error, not authoritative, not verifiable, malformed. */
 } primary_answer_t;
 
+/*! Octets of a primary's reason with the final 0: what is longer is cut. */
+#define REFRESH_REASON_MAX 96
+
 /*! The last result with one primary, for status. */
 typedef struct {
 	int64_t at;             /*!< Seconds since the epoch; 0: never asked. */
 	bool ok;
 	uint32_t serial;        /*!< That it said, if ok. */
-	char reason[96];        /*!< Why not, if not ok. */
+	char *reason;           /*!< Why not, if not ok. The machine's own; NULL: no memory. */
 } primary_result_t;
 
 typedef enum {
