@@ -29,6 +29,25 @@
 /*! Octets of a reason with the last 0: a log line of knotd holds little more. */
 #define REASON_MAX           384
 
+struct errand_work {
+	errand_t *errand;        /*!< Whose it is. */
+	bool tcp;
+	enum { EDNS_SENT, EDNS_REFUSED, EDNS_LEFT_OUT } edns;
+	exchange_t *exchange;
+	int read;                /*!< Probe: what soa_probe_read() returned. */
+	soa_probe_t probe;
+	transfer_in_t *transfer;
+	transfer_status_t status;
+	bool asks_increment;     /*!< IXFR, */
+	bool wants_whole;        /*!< which failed: AXFR now. */
+	bool is_started;         /*!< The log says what comes. */
+	snapshot_t *snapshot;    /*!< Transfer: the version, while it is checked. Own. */
+	snapshot_t *base;        /*!< If that is a draft: what it was made on top of. Pinned. */
+	history_run_t run;       /*!< And the differences that lead to it. Own. */
+	zonemd_t *zonemd;        /*!< The check. */
+	TAILQ_ENTRY(errand_work) check;
+};
+
 uint64_t errands_now(const errands_t *errands)
 {
 	uv_update_time(errands->loop);
@@ -41,22 +60,47 @@ static errand_t *errand_of(turn_t *turn)
 }
 
 /*! Gives up the version that a transfer has brought. */
-static void version_discard(errand_t *errand)
+static void version_discard(errand_work_t *work)
 {
-	snapshot_discard(errand->snapshot);
-	snapshot_unpin(errand->base);
-	history_run_clear(&errand->run);
-	errand->snapshot = NULL;
-	errand->base = NULL;
+	snapshot_discard(work->snapshot);
+	snapshot_unpin(work->base);
+	history_run_clear(&work->run);
+	work->snapshot = NULL;
+	work->base = NULL;
+}
+
+/*! What a transfer has brought, if anything. Own. */
+static snapshot_t *version_take(errand_work_t *work)
+{
+	snapshot_t *snapshot = work->snapshot;
+	work->snapshot = NULL;
+	return snapshot;
+}
+
+static errand_work_t *work_new(errand_t *errand)
+{
+	errand_work_t *work = calloc(1, sizeof(*work));
+	if (work != NULL) {
+		work->errand = errand;
+	}
+	return work;
+}
+
+static void work_free(errand_work_t *work)
+{
+	if (work == NULL) {
+		return;
+	}
+	zonemd_free(work->zonemd);
+	version_discard(work);
+	transfer_in_free(work->transfer);
+	free(work);
 }
 
 /*! Gives back what an errand holds, its turn excepted. */
 static void errand_clear(errand_t *errand)
 {
-	zonemd_free(errand->zonemd);
-	version_discard(errand);
-	transfer_in_free(errand->transfer);
-	free(errand->probe);
+	work_free(errand->work);
 	stanza_release(errand->stanza);
 	*errand = (errand_t) { .turn = errand->turn };
 }
@@ -109,7 +153,7 @@ static void on_transfer_done(void *ctx, int ret);
 /*! Is the question to have EDNS? */
 static bool has_edns(const errand_t *errand)
 {
-	return errand->edns == EDNS_SENT && !errand->primary->no_edns;
+	return errand->work->edns == EDNS_SENT && !errand->primary->no_edns;
 }
 
 static int exchange_begin(errand_t *errand, exchange_params_t *params, const exchange_callbacks_t *callbacks)
@@ -117,23 +161,20 @@ static int exchange_begin(errand_t *errand, exchange_params_t *params, const exc
 	params->remote = errand->primary->addr;
 	params->via = errand->primary->via;
 	params->key = errand->primary->key.name != NULL ? &errand->primary->key : NULL;
-	return exchange_start(errand->errands->loop, params, callbacks, errand, &errand->exchange);
+	return exchange_start(errand->errands->loop, params, callbacks, errand, &errand->work->exchange);
 }
 
 static int probe_begin(errand_t *errand)
 {
+	errand_work_t *work = errand->work;
 	static const exchange_callbacks_t callbacks = { on_probe_message, on_probe_done };
-	if (errand->probe == NULL && (errand->probe = malloc(sizeof(*errand->probe))) == NULL) {
-		return KNOT_ENOMEM;
-	}
-
 	const zone_t *zone = refresh_zone(errand->refresh);
 	uint8_t query[SOA_PROBE_QUERY_MAX];
 	exchange_params_t params = {
-		.tcp = errand->tcp,
+		.tcp = work->tcp,
 		.query = query,
 		.query_len = soa_probe_query(zone->name, zone->name_len, has_edns(errand), query),
-		.timeout_ms = errand->tcp ? 2 * PROBE_TCP_TIMEOUT_MS : PROBE_UDP_TIMEOUT_MS,
+		.timeout_ms = work->tcp ? 2 * PROBE_TCP_TIMEOUT_MS : PROBE_UDP_TIMEOUT_MS,
 		.idle_timeout_ms = PROBE_TCP_TIMEOUT_MS,
 	};
 	return exchange_begin(errand, &params, &callbacks);
@@ -141,15 +182,16 @@ static int probe_begin(errand_t *errand)
 
 static int transfer_begin(errand_t *errand)
 {
+	errand_work_t *work = errand->work;
 	static const exchange_callbacks_t callbacks = { on_transfer_message, on_transfer_done };
 	const zone_t *zone = refresh_zone(errand->refresh);
 	refresh_status_t status;
 	refresh_status(errand->refresh, &status);
 	builder_limits_t limits = { .max_octets = errand->stanza->zone_max_size, .size_hint = status.memory };
-	const snapshot_t *base = errand->wants_whole ? NULL : refresh_base(errand->refresh);
-	errand->asks_increment = base != NULL;
-	errand->transfer = transfer_in_new(zone->name, &limits, base);
-	if (errand->transfer == NULL) {
+	const snapshot_t *base = work->wants_whole ? NULL : refresh_base(errand->refresh);
+	work->asks_increment = base != NULL;
+	work->transfer = transfer_in_new(zone->name, &limits, base);
+	if (work->transfer == NULL) {
 		return KNOT_ENOMEM;
 	}
 
@@ -162,6 +204,15 @@ static int transfer_begin(errand_t *errand)
 		.idle_timeout_ms = errand->stanza->transfer_idle_timeout_ms,
 	};
 	return exchange_begin(errand, &params, &callbacks);
+}
+
+static int errand_begin(errand_t *errand)
+{
+	errand->work = work_new(errand);
+	if (errand->work == NULL) {
+		return KNOT_ENOMEM;
+	}
+	return errand->turn.kind == ERRAND_PROBE ? probe_begin(errand) : transfer_begin(errand);
 }
 
 /*! \name Those that fail without being tried */
@@ -201,7 +252,7 @@ void errands_start(errands_t *errands)
 	}
 	errand_t *errand;
 	while ((errand = errand_of(turns_next(&errands->turns, errands_now(errands)))) != NULL) {
-		int ret = errand->turn.kind == ERRAND_PROBE ? probe_begin(errand) : transfer_begin(errand);
+		int ret = errand_begin(errand);
 		if (ret != KNOT_EOK) {
 			turns_fail(&errands->turns, &errand->turn, ret);
 		}
@@ -217,17 +268,18 @@ void errands_start(errands_t *errands)
 static void note_edns(errand_t *errand, const uint8_t *msg)
 {
 	if (knot_wire_get_rcode(msg) == KNOT_RCODE_FORMERR && has_edns(errand)) {
-		errand->edns = EDNS_REFUSED;
+		errand->work->edns = EDNS_REFUSED;
 	}
 }
 
 /*! Is the question to be asked again, without? Once, and not when the answer was not verified. */
 static bool leave_edns_out(errand_t *errand, int ret)
 {
-	if (errand->edns != EDNS_REFUSED || ret != KNOT_EOK) {
+	errand_work_t *work = errand->work;
+	if (work->edns != EDNS_REFUSED || ret != KNOT_EOK) {
 		return false;
 	}
-	errand->edns = EDNS_LEFT_OUT;
+	work->edns = EDNS_LEFT_OUT;
 	return true;
 }
 
@@ -236,9 +288,10 @@ static bool leave_edns_out(errand_t *errand, int ret)
 static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t len)
 {
 	errand_t *errand = ctx;
+	errand_work_t *work = errand->work;
 	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
 	const zone_t *zone = refresh_zone(errand->refresh);
-	errand->read = soa_probe_read(msg, len, zone->name, zone->name_len, errand->probe);
+	work->read = soa_probe_read(msg, len, zone->name, zone->name_len, &work->probe);
 	note_edns(errand, msg);
 	return EXCHANGE_ENOUGH;
 }
@@ -246,12 +299,13 @@ static exchange_next_t on_probe_message(void *ctx, const uint8_t *msg, size_t le
 /*! Asks again without EDNS, or over TCP when a datagram was not enough. Returns false when that is of no use, or impossible. */
 static bool probe_again(errand_t *errand, int *ret)
 {
-	bool is_enough = *ret == KNOT_EOK && (errand->read != KNOT_EOK || !errand->probe->is_truncated);
+	errand_work_t *work = errand->work;
+	bool is_enough = *ret == KNOT_EOK && (work->read != KNOT_EOK || !work->probe.is_truncated);
 	if (!leave_edns_out(errand, *ret)) {
-		if (errand->tcp || is_enough) {
+		if (work->tcp || is_enough) {
 			return false;
 		}
-		errand->tcp = true;
+		work->tcp = true;
 	}
 	int started = probe_begin(errand);
 	if (started != KNOT_EOK) {
@@ -280,12 +334,13 @@ static void deliver_probe(refresh_t *refresh, int ret, int read, const soa_probe
 static void on_probe_done(void *ctx, int ret)
 {
 	errand_t *errand = ctx;
+	errand_work_t *work = errand->work;
 	errands_t *errands = errand->errands;
-	errand->exchange = NULL;
+	work->exchange = NULL;
 	if (!probe_again(errand, &ret)) {
 		refresh_t *refresh = errand->refresh;
-		soa_probe_t probe = *errand->probe;
-		int read = errand->read;
+		soa_probe_t probe = work->probe;
+		int read = work->read;
 		turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
 		errand_clear(errand);
 		deliver_probe(refresh, ret, read, &probe);
@@ -297,21 +352,22 @@ static void on_probe_done(void *ctx, int ret)
 
 static const char *transfer_word(const errand_t *errand)
 {
-	return transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT ? "IXFR" : "AXFR";
+	return transfer_in_kind(errand->work->transfer) == TRANSFER_INCREMENT ? "IXFR" : "AXFR";
 }
 
 /*! One line, as soon as it shows what comes. */
 static void report_started(errand_t *errand)
 {
-	transfer_kind_t kind = transfer_in_kind(errand->transfer);
-	if (errand->is_started || kind == TRANSFER_UNKNOWN || errand->status == TRANSFER_FAILED) {
+	errand_work_t *work = errand->work;
+	transfer_kind_t kind = transfer_in_kind(work->transfer);
+	if (work->is_started || kind == TRANSFER_UNKNOWN || work->status == TRANSFER_FAILED) {
 		return;
 	}
-	errand->is_started = true;
+	work->is_started = true;
 	const zone_t *zone = refresh_zone(errand->refresh);
 	char remote[ADDRESS_TEXT_MAX];
 	address_text(&errand->primary->addr, remote);
-	if (errand->asks_increment && kind == TRANSFER_FULL) {
+	if (work->asks_increment && kind == TRANSFER_FULL) {
 		report(zone, LOG_INFO, "IXFR, incoming, remote %s, receiving AXFR-style IXFR", remote);
 	}
 	report(zone, LOG_INFO, "%s, incoming, remote %s, started", transfer_word(errand), remote);
@@ -319,7 +375,7 @@ static void report_started(errand_t *errand)
 
 static void report_finished(const errand_t *errand)
 {
-	transfer_counts_t counts = transfer_in_counts(errand->transfer);
+	transfer_counts_t counts = transfer_in_counts(errand->work->transfer);
 	char remote[ADDRESS_TEXT_MAX];
 	report(refresh_zone(errand->refresh), LOG_INFO,
 	       "%s, incoming, remote %s, finished, %.2f seconds, %llu messages, %llu bytes", transfer_word(errand),
@@ -331,15 +387,16 @@ static void report_finished(const errand_t *errand)
 static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t len)
 {
 	errand_t *errand = ctx;
-	bool is_first = errand->status == TRANSFER_MORE && transfer_in_counts(errand->transfer).messages == 0;
+	errand_work_t *work = errand->work;
+	bool is_first = work->status == TRANSFER_MORE && transfer_in_counts(work->transfer).messages == 0;
 	turns_answered(&errand->errands->turns, &errand->turn, errands_now(errand->errands));
-	errand->status = transfer_in_message(errand->transfer, msg, len);
+	work->status = transfer_in_message(work->transfer, msg, len);
 	report_started(errand);
 	if (is_first) {
 		note_edns(errand, msg);
 		errands_start(errand->errands); /* Others need not wait for the end of this transfer. */
 	}
-	return errand->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
+	return work->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
 }
 
 /*!
@@ -348,10 +405,11 @@ static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t
  */
 static int version_make(errand_t *errand)
 {
+	errand_work_t *work = errand->work;
 	snapshot_t *base = refresh_base(errand->refresh);
-	int ret = transfer_in_finish(errand->transfer, base, &errand->snapshot, &errand->run);
-	if (ret == KNOT_EOK && transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT) {
-		errand->base = snapshot_pin(base);
+	int ret = transfer_in_finish(work->transfer, base, &work->snapshot, &work->run);
+	if (ret == KNOT_EOK && transfer_in_kind(work->transfer) == TRANSFER_INCREMENT) {
+		work->base = snapshot_pin(base);
 	}
 	return ret;
 }
@@ -359,17 +417,18 @@ static int version_make(errand_t *errand)
 /*! Ends a transfer whose exchange ended with \a ret. False: nothing came of it, for a reason. */
 static bool transfer_finish(errand_t *errand, int ret, char reason[static REASON_MAX])
 {
-	if (ret == KNOT_EOK && errand->status == TRANSFER_UNCHANGED) {
+	errand_work_t *work = errand->work;
+	if (ret == KNOT_EOK && work->status == TRANSFER_UNCHANGED) {
 		return true;
 	}
-	if (ret == KNOT_EOK && errand->status == TRANSFER_COMPLETE) {
+	if (ret == KNOT_EOK && work->status == TRANSFER_COMPLETE) {
 		ret = version_make(errand);
 	}
-	if (errand->snapshot != NULL) {
+	if (work->snapshot != NULL) {
 		report_finished(errand);
 		return true;
 	}
-	const char *error = transfer_in_error(errand->transfer);
+	const char *error = transfer_in_error(work->transfer);
 	snprintf(reason, REASON_MAX, "%s", error[0] != '\0' ? error : knot_strerror(ret));
 	return false;
 }
@@ -377,33 +436,35 @@ static bool transfer_finish(errand_t *errand, int ret, char reason[static REASON
 /*! Asks again, in another way. Returns false when that is impossible: then the answer to the first question stands. */
 static bool transfer_again(errand_t *errand)
 {
-	transfer_in_t *before = errand->transfer;
+	errand_work_t *work = errand->work;
+	transfer_in_t *before = work->transfer;
 	if (transfer_begin(errand) != KNOT_EOK) {
-		transfer_in_free(errand->transfer);
-		errand->transfer = before;
+		transfer_in_free(work->transfer);
+		work->transfer = before;
 		return false;
 	}
 	transfer_in_free(before);
-	errand->status = TRANSFER_MORE;
-	errand->is_started = false;
+	work->status = TRANSFER_MORE;
+	work->is_started = false;
 	return true;
 }
 
 static void count_transfer(const errand_t *errand, int ret)
 {
+	const errand_work_t *work = errand->work;
 	events_t *events = &refresh_zone(errand->refresh)->events;
-	const transfer_counts_t counts = transfer_in_counts(errand->transfer);
+	const transfer_counts_t counts = transfer_in_counts(work->transfer);
 	counters_octets(events, OCTETS_IN, counts.octets);
-	if (errand->snapshot != NULL) {
-		bool is_increment = transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT;
+	if (work->snapshot != NULL) {
+		bool is_increment = transfer_in_kind(work->transfer) == TRANSFER_INCREMENT;
 		counters_event(events, is_increment ? EVENT_IXFR_IN : EVENT_AXFR_IN);
 		return;
 	}
-	if (ret == KNOT_EOK && errand->status == TRANSFER_UNCHANGED) {
+	if (ret == KNOT_EOK && work->status == TRANSFER_UNCHANGED) {
 		return;
 	}
 	counters_event(events, EVENT_FAILED_IN);
-	count_failure(errand->refresh, errand->status == TRANSFER_FAILED ? KNOT_EOK : ret,
+	count_failure(errand->refresh, work->status == TRANSFER_FAILED ? KNOT_EOK : ret,
 	              counts.records > 0 ? EVENT_CONTENT : EVENT_RESPONSE);
 }
 
@@ -413,8 +474,9 @@ static void count_transfer(const errand_t *errand, int ret)
  */
 static bool may_fall_back(const errand_t *errand, int ret)
 {
-	bool is_there = transfer_in_counts(errand->transfer).messages > 0 || ret == KNOT_ECONN || ret == KNOT_ECONNRESET;
-	return errand->asks_increment && is_there && transfer_in_expire(errand->transfer) >= EXPIRE_MIN;
+	const errand_work_t *work = errand->work;
+	bool is_there = transfer_in_counts(work->transfer).messages > 0 || ret == KNOT_ECONN || ret == KNOT_ECONNRESET;
+	return work->asks_increment && is_there && transfer_in_expire(work->transfer) >= EXPIRE_MIN;
 }
 
 static bool fall_back(errand_t *errand, int ret, const char *reason)
@@ -426,7 +488,7 @@ static bool fall_back(errand_t *errand, int ret, const char *reason)
 	report(refresh_zone(errand->refresh), LOG_WARNING, "IXFR, incoming, remote %s, fallback to AXFR (%s)",
 	       address_text(&errand->primary->addr, remote), reason);
 	count_transfer(errand, ret);
-	errand->wants_whole = true;
+	errand->work->wants_whole = true;
 	return transfer_again(errand);
 }
 
@@ -436,18 +498,19 @@ static void transfer_deliver(errand_t *errand, int ret, const char *reason);
 
 static void check_end(errand_t *errand, zonemd_result_t result)
 {
-	TAILQ_REMOVE(&errand->errands->checks, errand, check);
-	zonemd_free(errand->zonemd);
-	errand->zonemd = NULL;
+	errand_work_t *work = errand->work;
+	TAILQ_REMOVE(&errand->errands->checks, work, check);
+	zonemd_free(work->zonemd);
+	work->zonemd = NULL;
 	const char *refusal = zonemd_refusal(errand->stanza->zonemd_verify, result);
 	if (refusal != NULL) {
-		version_discard(errand);
+		version_discard(work);
 		/* Perhaps it was our version that the increment did not fit. What came whole would come again. */
-		if (transfer_in_kind(errand->transfer) == TRANSFER_INCREMENT && fall_back(errand, KNOT_EOK, refusal)) {
+		if (transfer_in_kind(work->transfer) == TRANSFER_INCREMENT && fall_back(errand, KNOT_EOK, refusal)) {
 			return;
 		}
 	} else if (result == ZONEMD_VERIFIED) {
-		report(refresh_zone(errand->refresh), LOG_INFO, "ZONEMD, verified, serial %u", errand->snapshot->soa.serial);
+		report(refresh_zone(errand->refresh), LOG_INFO, "ZONEMD, verified, serial %u", work->snapshot->soa.serial);
 	}
 	transfer_deliver(errand, KNOT_EOK, refusal);
 }
@@ -456,30 +519,31 @@ static void check_end(errand_t *errand, zonemd_result_t result)
 static void on_check(uv_idle_t *idle)
 {
 	errands_t *errands = idle->data;
-	errand_t *errand = TAILQ_FIRST(&errands->checks);
-	if (errand == NULL) {
+	errand_work_t *work = TAILQ_FIRST(&errands->checks);
+	if (work == NULL) {
 		uv_idle_stop(idle);
 		return;
 	}
-	zonemd_result_t result = zonemd_step(errand->zonemd, CHECK_A_TURN);
+	zonemd_result_t result = zonemd_step(work->zonemd, CHECK_A_TURN);
 	if (result != ZONEMD_MORE) {
-		check_end(errand, result);
+		check_end(work->errand, result);
 		return;
 	}
-	TAILQ_REMOVE(&errands->checks, errand, check);
-	TAILQ_INSERT_TAIL(&errands->checks, errand, check);
+	TAILQ_REMOVE(&errands->checks, work, check);
+	TAILQ_INSERT_TAIL(&errands->checks, work, check);
 }
 
 /*! Has the version checked before it is delivered; false: there is nothing to check. The errand keeps its turn meanwhile. */
 static bool check_begin(errand_t *errand)
 {
+	errand_work_t *work = errand->work;
 	errands_t *errands = errand->errands;
-	if (errand->snapshot == NULL || errand->stanza->zonemd_verify == ZONEMD_OFF) {
+	if (work->snapshot == NULL || errand->stanza->zonemd_verify == ZONEMD_OFF) {
 		return false;
 	}
-	errand->zonemd = zonemd_new(errand->snapshot);
-	TAILQ_INSERT_TAIL(&errands->checks, errand, check);
-	if (errand->zonemd == NULL) {
+	work->zonemd = zonemd_new(work->snapshot);
+	TAILQ_INSERT_TAIL(&errands->checks, work, check);
+	if (work->zonemd == NULL) {
 		check_end(errand, ZONEMD_FAILED);
 	} else {
 		uv_idle_start(&errands->check, on_check);
@@ -492,29 +556,30 @@ static void transfer_deliver(errand_t *errand, int ret, const char *reason)
 {
 	errands_t *errands = errand->errands;
 	refresh_t *refresh = errand->refresh;
+	errand_work_t *work = errand->work;
 	count_transfer(errand, ret);
-	errand_t was = *errand;
-	bool is_unchanged = ret == KNOT_EOK && was.status == TRANSFER_UNCHANGED;
-	uint32_t expire = transfer_in_expire(was.transfer), serial = 0;
-	transfer_in_serial(was.transfer, &serial);
-	errand->snapshot = errand->base = NULL;
-	errand->run = (history_run_t) { 0 };
+	bool is_unchanged = ret == KNOT_EOK && work->status == TRANSFER_UNCHANGED;
+	uint32_t expire = transfer_in_expire(work->transfer), serial = 0;
+	transfer_in_serial(work->transfer, &serial);
+	transfer_in_free(work->transfer);
+	work->transfer = NULL;
+	errand->work = NULL;
 	turns_end(&errands->turns, &errand->turn, ret, errands_now(errands));
 	errand_clear(errand);
 
 	if (is_unchanged) {
 		refresh_unchanged(refresh, serial, expire);
 	} else {
-		refresh_transferred(refresh, was.snapshot, &was.run, expire, reason);
+		refresh_transferred(refresh, version_take(work), &work->run, expire, reason);
 	}
-	snapshot_unpin(was.base);
+	work_free(work);
 	errands_start(errands);
 }
 
 static void on_transfer_done(void *ctx, int ret)
 {
 	errand_t *errand = ctx;
-	errand->exchange = NULL;
+	errand->work->exchange = NULL;
 	if (leave_edns_out(errand, ret) && transfer_again(errand)) {
 		return;
 	}
@@ -573,27 +638,29 @@ bool errand_waits(const errand_t *errand)
 
 errand_progress_t errand_progress(const errand_t *errand)
 {
-	if (errand->transfer == NULL) {
+	const errand_work_t *work = errand->work;
+	if (work == NULL || work->transfer == NULL) {
 		return (errand_progress_t) { .is_running = false };
 	}
 	return (errand_progress_t) {
 		.is_running = true,
-		.operation = transfer_in_kind(errand->transfer) == TRANSFER_UNKNOWN && errand->asks_increment ? "IXFR" : transfer_word(errand),
+		.operation = transfer_in_kind(work->transfer) == TRANSFER_UNKNOWN && work->asks_increment ? "IXFR" : transfer_word(errand),
 		.remote = errand->primary->addr,
 		.elapsed_ms = errands_now(errand->errands) - errand->turn.began,
-		.counts = transfer_in_counts(errand->transfer),
+		.counts = transfer_in_counts(work->transfer),
 	};
 }
 
 void errand_cancel(errand_t *errand)
 {
+	errand_work_t *work = errand->work;
 	if (errand->turn.state == TURN_NONE) {
 		return;
 	}
-	if (errand->zonemd != NULL) {
-		TAILQ_REMOVE(&errand->errands->checks, errand, check);
+	if (work != NULL && work->zonemd != NULL) {
+		TAILQ_REMOVE(&errand->errands->checks, work, check);
 	} else if (errand->turn.state == TURN_RUNNING) {
-		exchange_cancel(errand->exchange);
+		exchange_cancel(work->exchange);
 	}
 	turns_cancel(&errand->errands->turns, &errand->turn);
 	errand_clear(errand);

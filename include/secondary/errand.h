@@ -19,7 +19,8 @@
  * records of 45 octets take 0.3 s of it.
  *
  * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size, or that of the
- * increment. Memory: the errand is part of its zone's agent, so that asking allocates nothing but its remote.
+ * increment. Memory: the errand is part of its zone's agent, so that asking allocates nothing but its remote; what it needs beyond that is
+ * allocated when its turn comes, for as many as may run at once.
  */
 #pragma once
 
@@ -35,13 +36,16 @@
 
 typedef enum { ERRAND_PROBE, ERRAND_TRANSFER } errand_kind_t;
 
+/*! What is under way for an errand whose turn it is. */
+typedef struct errand_work errand_work_t;
+
 /*! All errands of a loop. */
 typedef struct {
 	turns_t turns;
 	uv_loop_t *loop;
 	uv_idle_t fail;          /*!< Runs while errands are failing. */
 	uv_idle_t check;         /*!< Runs while versions are checked: */
-	TAILQ_HEAD(, errand) checks; /*!< of these, the next one first. */
+	TAILQ_HEAD(, errand_work) checks; /*!< of these, the next one first. */
 	bool stopping;
 } errands_t;
 
@@ -50,23 +54,9 @@ typedef struct errand {
 	turn_t turn;
 	errands_t *errands;
 	refresh_t *refresh;
-	bool tcp;
-	enum { EDNS_SENT, EDNS_REFUSED, EDNS_LEFT_OUT } edns;
 	stanza_t *stanza;        /*!< Held, for the primary and its key. */
 	const primary_t *primary;
-	exchange_t *exchange;
-	int read;                /*!< Probe: what soa_probe_read() returned. */
-	soa_probe_t *probe;      /*!< Probe, once it runs. */
-	transfer_in_t *transfer; /*!< Transfer, once it runs. */
-	transfer_status_t status;
-	bool asks_increment;     /*!< IXFR, */
-	bool wants_whole;        /*!< which failed: AXFR now. */
-	bool is_started;         /*!< The log says what comes. */
-	snapshot_t *snapshot;    /*!< Transfer: the version, while it is checked. Own. */
-	snapshot_t *base;        /*!< If that is a draft: what it was made on top of. Pinned. */
-	history_run_t run;       /*!< And the differences that lead to it. Own. */
-	zonemd_t *zonemd;        /*!< The check. */
-	TAILQ_ENTRY(errand) check;
+	errand_work_t *work;     /*!< Own, from its turn on; NULL: it has not come. */
 } errand_t;
 
 /*! \brief Begins. \param limits  By errand_kind_t. \param pause_ms  How long a primary is left alone, by its fault. */
