@@ -96,7 +96,7 @@ static void table_put(table_t *table, zone_t *zone, uint32_t hash)
 static table_t *table_renew(const table_t *old)
 {
 	size_t slots = SLOTS_MIN;
-	while (slots < 4 * (zones + 1)) {
+	while (slots < 4 * zones) {
 		slots *= 2;
 	}
 	table_t *table = table_new(slots);
