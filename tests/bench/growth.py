@@ -23,7 +23,7 @@ def measure(servers, arguments, names, kinds):
     primary = harness.replay(servers, zone)
     peers = harness.peers_of(servers, [zone.origin], primary, kinds, workers=1)
     last = f"{zone.last()}.{zone.origin}"
-    loads = harness.in_turns(arguments.rounds, peers, lambda _, server: load.load_once(server, last))
+    loads = harness.in_turns(arguments.rounds, peers, lambda _, server: load.load_once(server, last, primary.records))
     for server in peers.values():
         server.write_config()
         server.launch()
