@@ -759,7 +759,9 @@ class Case:
     def __init__(self, name, what, number, alone):
         self.name, self.what, self.alone, self.seen = name, what, alone, 0
         self.odd, self.incremental = isinstance(what, Odd), isinstance(what, Increment)
-        self.stanza = f"alone{number}" if alone else "keyed" if not self.odd and what.keyed else "bad"
+        #: What is to run into a limit on time has short ones. What is to be found out otherwise, or to come, has them on no machine.
+        self.hasty = not self.odd and TIMEOUT in (what.reason or "")
+        self.stanza = f"alone{number}" if alone else "keyed" if not self.odd and what.keyed else "hasty" if self.hasty else "bad"
         self.bad = ALONE.format(number) if alone else BAD_KEYED if self.stanza == "keyed" else BAD
         self.good = GOOD_KEYED if self.stanza == "keyed" else GOOD
         self.stage = "first"
@@ -867,12 +869,14 @@ class Arena:
         return text + "acl:\n  - id: everybody\n    action: transfer\n"
 
     def stanzas(self, path):
-        limits = (f"    transfer-to: everybody\n    zone-max-size: {ZONE_MAX_SIZE}\n    transfer-timeout: 4\n    transfer-idle-timeout: 1\n")
-        stanzas = {"bad": "[bad, good]", "keyed": "[bad-keyed, good-keyed]",
+        limits = f"    transfer-to: everybody\n    zone-max-size: {ZONE_MAX_SIZE}\n"
+        times = {True: "    transfer-timeout: 4\n    transfer-idle-timeout: 1\n", False: "    transfer-timeout: 300\n    transfer-idle-timeout: 60\n"}
+        stanzas = {"bad": "[bad, good]", "hasty": "[bad, good]", "keyed": "[bad-keyed, good-keyed]",
                    **{case.stanza: f"[{case.stanza}, good]" for case in self.cases.values() if case.alone}}
+        hasty = {case.stanza for case in self.cases.values() if case.hasty}
         text = (f"mod-secondary:\n  - id: default\n    transfer-from: others\n    zones-file: {path}/zones.list\n    refresh-jitter: 0\n"
                 f"    retry-jitter: 0\n    transfer-limit: 64\n    transfer-limit-remote: 32\n")
-        return text + "".join(f"  - id: {name}\n    transfer-from: {remotes}\n    transfer-limit: 64\n    transfer-limit-remote: 32\n{limits}"
+        return text + "".join(f"  - id: {name}\n    transfer-from: {remotes}\n    transfer-limit: 64\n    transfer-limit-remote: 32\n{limits}{times[name in hasty]}"
                               for name, remotes in stanzas.items())
 
     def zones(self):
