@@ -10,7 +10,6 @@
 #include <libknot/libknot.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "control_request.h"
 #include "duration.h"
@@ -128,11 +127,10 @@ static const char *state_name(const refresh_status_t *status)
 	return status->retrying ? "retrying" : "fresh";
 }
 
-/*! How long ago \a at (seconds since the epoch) was, as knotd prints it: "-3m2s". */
-static const char *ago_text(int64_t at, char dst[static DURATION_TEXT_MAX])
+/*! How long before \a now (milliseconds) that was, as knotd prints it: "-3m2s". */
+static const char *ago_text(int64_t at, int64_t now, char dst[static DURATION_TEXT_MAX])
 {
-	const int64_t now = time(NULL);
-	duration_text(now > at ? now - at : 0, dst);
+	duration_text(now > at ? (now - at) / 1000 : 0, dst);
 	dst[0] = '-';
 	return dst;
 }
@@ -160,7 +158,7 @@ static void put_times(line_t *line, const refresh_status_t *status)
 	put_time(line, "expiration", status->expire_ms, status->now_ms);
 
 	char text[DURATION_TEXT_MAX];
-	line_put(line, FILTER_EVENTS, "last-success", status->last_success > 0 ? ago_text(status->last_success, text) : NONE);
+	line_put(line, FILTER_EVENTS, "last-success", status->success_ms != 0 ? ago_text(status->success_ms, status->now_ms, text) : NONE);
 }
 
 static void put_version(line_t *line, const refresh_status_t *status)
@@ -178,16 +176,16 @@ static void put_version(line_t *line, const refresh_status_t *status)
 	}
 }
 
-static void put_primary(line_t *line, const struct sockaddr_storage *addr, const primary_result_t *result)
+static void put_primary(line_t *line, const struct sockaddr_storage *addr, const primary_result_t *result, uint64_t now)
 {
 	char text[ADDRESS_TEXT_MAX], type[ADDRESS_TEXT_MAX + 8], ago[DURATION_TEXT_MAX];
 	snprintf(type, sizeof(type), "primary %s", address_text(addr, text));
-	if (result->at == 0) {
+	if (result->at_ms == 0) {
 		line_put(line, FILTER_EVENTS, type, "not asked");
 	} else if (result->ok) {
-		line_print(line, FILTER_EVENTS, type, "ok, serial %u, %s", result->serial, ago_text(result->at, ago));
+		line_print(line, FILTER_EVENTS, type, "ok, serial %u, %s", result->serial, ago_text(result->at_ms, now, ago));
 	} else {
-		line_print(line, FILTER_EVENTS, type, "failed, %s, %s", result->reason, ago_text(result->at, ago));
+		line_print(line, FILTER_EVENTS, type, "failed, %s, %s", result->reason, ago_text(result->at_ms, now, ago));
 	}
 }
 
@@ -262,7 +260,7 @@ static int send_view(const control_request_t *request, zone_t *zone, const view_
 	put_version(&line, status);
 	put_upstream(&line, zone);
 	for (unsigned i = 0; i < status->primary_count; i++) {
-		put_primary(&line, &view->primary[i], &view->result[i]);
+		put_primary(&line, &view->primary[i], &view->result[i], status->now_ms);
 	}
 	put_transfers(&line, zone, &view->incoming);
 	return line.ret;

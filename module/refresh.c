@@ -96,7 +96,7 @@ struct refresh {
 	uint32_t jitter;        /*!< what was added to it, milliseconds, */
 	pause_t pause;          /*!< and which it is. */
 	uint32_t bootstrap;     /*!< Last pause before the first version, milliseconds. */
-	int64_t last_success;
+	int64_t success_ms;     /*!< As \a succeeded, also if that was before the process began; 0: never. */
 	primary_result_t *result;
 };
 
@@ -203,11 +203,10 @@ static void set_expiry(refresh_t *refresh, uint64_t at_ms)
 	__atomic_store_n(&refresh->zone->expires_ms, at_ms != REFRESH_NEVER ? at_ms : 0, __ATOMIC_RELAXED);
 }
 
-/*! \param at  Seconds since the epoch; 0: never. */
-static void set_success(refresh_t *refresh, int64_t at)
+static void set_success(refresh_t *refresh, int64_t at_ms)
 {
-	refresh->last_success = at;
-	__atomic_store_n(&refresh->zone->last_success, at, __ATOMIC_RELAXED);
+	refresh->success_ms = at_ms;
+	__atomic_store_n(&refresh->zone->success_ms, at_ms, __ATOMIC_RELAXED);
 }
 
 /* The walk over the primaries. */
@@ -234,7 +233,7 @@ static primary_result_t *result_put(refresh_t *refresh, const char *reason)
 		refresh->check.reason = NULL;
 	}
 	free(result->reason);
-	result->at = refresh->ops->wall(refresh->ctx);
+	result->at_ms = now(refresh);
 	result->ok = reason == NULL;
 	result->reason = reason != NULL ? strndup(reason, REFRESH_REASON_MAX - 1) : NULL;
 	return result;
@@ -453,11 +452,11 @@ static void renew(refresh_t *refresh, uint32_t bound)
 {
 	refresh->check.good = true;
 	refresh->succeeded = now(refresh);
-	set_success(refresh, refresh->ops->wall(refresh->ctx));
+	set_success(refresh, refresh->succeeded);
 	refresh->bound = bound;
 	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
-	refresh->ops->checked(refresh->ctx, refresh, refresh->last_success,
-	                      refresh->last_success + (int64_t)(expire_ms(refresh) / 1000));
+	const int64_t wall = refresh->ops->wall(refresh->ctx);
+	refresh->ops->checked(refresh->ctx, refresh, wall, wall + (int64_t)(expire_ms(refresh) / 1000));
 	arm(refresh);
 }
 
@@ -987,13 +986,21 @@ refresh_t *refresh_new(zone_t *zone, stanza_t *stanza, const refresh_ops_t *ops,
 	return refresh;
 }
 
+/*! \a checked_at by the machine's clock, which may not have run yet by then: below 0. Not 0, which is never. */
+static int64_t since(const refresh_t *refresh, int64_t checked_at)
+{
+	const int64_t wall = refresh->ops->wall(refresh->ctx);
+	const int64_t at_ms = (int64_t)now(refresh) - (checked_at < wall ? (wall - checked_at) * 1000 : 0);
+	return at_ms != 0 ? at_ms : -1;
+}
+
 void refresh_restore(refresh_t *refresh, snapshot_t *snapshot, history_run_t *run, int64_t checked_at, uint32_t left)
 {
 	assert(refresh->version == NULL && refresh->doing == REFRESH_IDLE);
 	refresh->version = snapshot;
 	refresh->succeeded = now(refresh);
 	refresh->bound = left;
-	set_success(refresh, checked_at);
+	set_success(refresh, since(refresh, checked_at));
 	zone_publish(refresh->zone, snapshot, 0);
 	set_expiry(refresh, refresh->succeeded + expire_ms(refresh));
 	arm(refresh);
@@ -1040,7 +1047,7 @@ void refresh_status(const refresh_t *refresh, refresh_status_t *ret)
 		.expire_ms = refresh->expire_at,
 		.differences = refresh->zone->history.count,
 		.difference_octets = refresh->zone->history.octets,
-		.last_success = refresh->last_success,
+		.success_ms = refresh->success_ms,
 		.primary_count = refresh->stanza->primary_count,
 		.primary = refresh->stanza->primary,
 		.result = refresh->result,

@@ -427,8 +427,11 @@ static void times_inherit(saver_zone_t *saved)
 	rcu_read_lock();
 	const snapshot_t *current = zone_borrow(zone);
 	if (current != NULL && zone->expires_ms > 0) {
-		const int64_t left_ms = (int64_t)(zone->expires_ms - uv_now(saved->saver->loop));
-		saved->times = (store_times_t) { .checked_at = zone->last_success, .expires_at = time(NULL) + left_ms / 1000 };
+		const int64_t now_ms = uv_now(saved->saver->loop), now = time(NULL);
+		saved->times = (store_times_t) {
+			.checked_at = now - (now_ms - zone->success_ms) / 1000,
+			.expires_at = now + ((int64_t)zone->expires_ms - now_ms) / 1000,
+		};
 		saved->times_serial = current->soa.serial;
 	}
 	rcu_read_unlock();

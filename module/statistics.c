@@ -57,6 +57,12 @@ static int64_t clock_ms(clockid_t clock)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/*! A time of the monotonic clock by the wall clock as it is now: should that have been set since, then for all times alike. */
+static int64_t epoch_s(int64_t at_ms)
+{
+	return (clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_MONOTONIC) + at_ms) / 1000;
+}
+
 /*! When the version runs out, or did. */
 static int64_t expires_at(const zone_t *zone)
 {
@@ -65,16 +71,17 @@ static int64_t expires_at(const zone_t *zone)
 	if (expired_at != 0 || expires_ms == 0) {
 		return expired_at;
 	}
-	return (clock_ms(CLOCK_REALTIME) + (int64_t)expires_ms - clock_ms(CLOCK_MONOTONIC) + 500) / 1000;
+	return epoch_s(expires_ms + 500);
 }
 
 void statistics_state(const zone_t *zone, statistics_state_t *ret_state)
 {
 	rcu_read_lock();
 	const snapshot_t *snapshot = zone_borrow(zone);
+	const int64_t success_ms = __atomic_load_n(&zone->success_ms, __ATOMIC_RELAXED);
 	*ret_state = (statistics_state_t) {
 		.serial = snapshot != NULL ? snapshot->soa.serial : 0,
-		.last_success = __atomic_load_n(&zone->last_success, __ATOMIC_RELAXED),
+		.last_success = success_ms != 0 ? epoch_s(success_ms) : 0,
 		.expires = expires_at(zone),
 	};
 	rcu_read_unlock();

@@ -69,7 +69,7 @@ typedef enum {
 
 /*! The last result with one primary, for status. */
 typedef struct {
-	int64_t at;             /*!< Seconds since the epoch; 0: never asked. */
+	uint64_t at_ms;         /*!< 0: never asked. */
 	bool ok;
 	uint32_t serial;        /*!< That it said, if ok. */
 	char *reason;           /*!< Why not, if not ok. The machine's own; NULL: no memory. */
@@ -125,7 +125,7 @@ typedef struct {
 	uint64_t records, octets, memory;                   /*!< Of the version that serves or is kept. */
 	uint32_t differences;                               /*!< That are kept, */
 	uint64_t difference_octets;                         /*!< and their memory. */
-	int64_t last_success;                               /*!< Seconds since the epoch; 0: never. */
+	int64_t success_ms;                                 /*!< When it was last known to be current, by the same clock: below 0 before the machine began; 0: never. */
 	unsigned primary_count;
 	const primary_t *primary;                           /*!< Borrowed from the zone's stanza. */
 	const primary_result_t *result;                     /*!< One for each primary. Borrowed. */

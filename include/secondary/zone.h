@@ -44,7 +44,7 @@ typedef struct zone {
 	int64_t expired_at;               /*!< Seconds since the epoch; 0: not expired. Atomic. */
 	uint64_t expires_ms;              /*!< When the version that serves runs out, by CLOCK_MONOTONIC; 0: unknown. Atomic. */
 	history_t history;                /*!< Differences that lead to it. Writer: the worker. */
-	int64_t last_success;             /*!< When it was last known to be current, seconds since the epoch; 0: never. Atomic. */
+	int64_t success_ms;               /*!< When it was last known to be current, by the same clock, below 0 before that began; 0: never. Atomic. */
 	events_t events;                  /*!< What has happened to it. */
 	counters_line_t *answers;         /*!< How many it has given; NULL: nobody counts. */
 	int refs;                         /*!< Atomic: registry, holders, the worker, commands under way. */
