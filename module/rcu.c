@@ -26,10 +26,23 @@ void secondary_rcu_prime(void)
 
 #include <assert.h>
 #include <stdbool.h>
+#include <unistd.h>
 
-/* Readers share the lock, a grace period takes it alone. Writers first: or readers in a loop would starve them. */
-static pthread_rwlock_t sections = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-static __thread unsigned depth;
+/*! \name liburcu's, which knotd has its part in; rcu.h gives their usual names to what is here. */
+void urcu_memb_register_thread(void);
+void urcu_memb_unregister_thread(void);
+void urcu_memb_read_lock(void);
+void urcu_memb_read_unlock(void);
+void urcu_memb_synchronize_rcu(void);
+
+/*!
+ * Readers count themselves in one of two phases. Relaxed, so that one reader does not seem to synchronise with another: the
+ * addition is a full barrier on x86, which this build is for, and a call that the compiler moves nothing across.
+ */
+static unsigned phase;
+static unsigned readers[2];
+static __thread unsigned depth, my_phase;
+static pthread_mutex_t grace = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,19 +51,42 @@ static struct rcu_head *queue;
 static struct rcu_head **queue_end = &queue;
 static bool is_running;                   /* Callbacks that were taken off the queue. */
 
-void secondary_tsan_read_lock(void)
+void secondary_tsan_register(void)
+{
+	urcu_memb_register_thread();
+}
+
+void secondary_tsan_unregister(void)
+{
+	urcu_memb_unregister_thread();
+}
+
+void secondary_tsan_hook_enter(void)
 {
 	if (depth++ == 0) {
-		pthread_rwlock_rdlock(&sections);
+		my_phase = __atomic_load_n(&phase, __ATOMIC_ACQUIRE);
+		__atomic_fetch_add(&readers[my_phase], 1, __ATOMIC_RELAXED);
 	}
+}
+
+void secondary_tsan_hook_leave(void)
+{
+	assert(depth > 0);
+	if (--depth == 0) {
+		__atomic_fetch_sub(&readers[my_phase], 1, __ATOMIC_RELEASE);
+	}
+}
+
+void secondary_tsan_read_lock(void)
+{
+	urcu_memb_read_lock();
+	secondary_tsan_hook_enter();
 }
 
 void secondary_tsan_read_unlock(void)
 {
-	assert(depth > 0);
-	if (--depth == 0) {
-		pthread_rwlock_unlock(&sections);
-	}
+	secondary_tsan_hook_leave();
+	urcu_memb_read_unlock();
 }
 
 int secondary_tsan_read_ongoing(void)
@@ -58,11 +94,31 @@ int secondary_tsan_read_ongoing(void)
 	return depth > 0;
 }
 
-void secondary_tsan_synchronize(void)
+/*! Sends new readers to the other phase and waits for those of this one. */
+static void phase_turn(void)
+{
+	const unsigned old = __atomic_load_n(&phase, __ATOMIC_RELAXED);
+	__atomic_store_n(&phase, 1 - old, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&readers[old], __ATOMIC_ACQUIRE) > 0) {
+		usleep(100);
+	}
+}
+
+/*! Twice: a reader may have looked at the phase before the last turn, and been counted after it. */
+void secondary_tsan_handover(void)
 {
 	assert(depth == 0);
-	pthread_rwlock_wrlock(&sections);
-	pthread_rwlock_unlock(&sections);
+	pthread_mutex_lock(&grace);
+	phase_turn();
+	phase_turn();
+	pthread_mutex_unlock(&grace);
+}
+
+/*! Both domains: what a hook has put into an answer is read by knotd until the end of its own section. */
+void secondary_tsan_synchronize(void)
+{
+	urcu_memb_synchronize_rcu();
+	secondary_tsan_handover();
 }
 
 /*! \brief Waits for work and takes all of it; the lock is held. */
@@ -84,6 +140,7 @@ static struct rcu_head *queue_take(void)
 static void *helper_run(void *unused)
 {
 	(void)unused;
+	secondary_tsan_register();
 	for (;;) {
 		pthread_mutex_lock(&lock);
 		struct rcu_head *head = queue_take();

@@ -204,6 +204,22 @@ static void process_leave(void)
 
 /* -- knotd's callbacks ------------------------------------------------------------------------------------------------ */
 
+static knotd_state_t hook_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
+{
+	rcu_hook_enter();
+	state = dispatch_begin(state, pkt, qdata, mod);
+	rcu_hook_leave();
+	return state;
+}
+
+static knotd_state_t hook_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
+{
+	rcu_hook_enter();
+	state = outgoing_end(state, pkt, qdata, mod);
+	rcu_hook_leave();
+	return state;
+}
+
 /*!
  * Registers the hooks last: a plan keeps the steps of a module whose load() failed, so nothing may fail after them. Only then
  * the instance becomes the module's; the hook of the end does not ask for it, so it comes first.
@@ -219,9 +235,9 @@ static int load_instance(knotd_mod_t *mod)
 		ret = statistics_start(instance);
 	}
 	if (ret == KNOT_EOK && !instance_is_inert(instance)) {
-		ret = knotd_mod_hook(mod, KNOTD_STAGE_END, outgoing_end);
+		ret = knotd_mod_hook(mod, KNOTD_STAGE_END, hook_end);
 		if (ret == KNOT_EOK) {
-			ret = knotd_mod_hook(mod, KNOTD_STAGE_BEGIN, dispatch_begin);
+			ret = knotd_mod_hook(mod, KNOTD_STAGE_BEGIN, hook_begin);
 		}
 	}
 	if (ret != KNOT_EOK) {
@@ -248,11 +264,13 @@ static int load(knotd_mod_t *mod)
 		}
 	}
 	loading = NULL;
+	rcu_host_handover();
 	return ret;
 }
 
 static void unload(knotd_mod_t *mod)
 {
+	rcu_host_handover();
 	instance_t *instance = knotd_mod_ctx(mod);
 	knotd_mod_ctx_set(mod, NULL);
 	instance_free(instance);

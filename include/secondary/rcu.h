@@ -17,8 +17,9 @@
  *    0.13 does not block them itself, and knotd handles HUP, INT and TERM in its main thread only).
  *
  * ThreadSanitizer cannot see the ordering that liburcu 0.13 makes by membarrier(2). A build with SECONDARY_TSAN replaces
- * the library by primitives that it can see (a process-wide read-write lock and a queue), with the same contract. That
- * build serves unit tests only; it cannot be loaded into knotd.
+ * the library by primitives that it can see (counters of readers and a queue) beside those of the library, with
+ * the same contract. Where knotd synchronises for us, by its own read sections around hooks and by its grace periods between
+ * load() and hooks and between hooks and unload(), the door says so (rcu_hook_enter(), rcu_host_handover()); in other builds that is nothing.
  */
 #pragma once
 
@@ -26,6 +27,10 @@
 
 #include <urcu.h>
 #include <urcu/wfcqueue.h>
+
+#define rcu_hook_enter()    ((void)0)
+#define rcu_hook_leave()    ((void)0)
+#define rcu_host_handover() ((void)0)
 
 #else
 
@@ -36,6 +41,11 @@ struct rcu_head {
 	void (*func)(struct rcu_head *head);
 };
 
+void secondary_tsan_register(void);
+void secondary_tsan_unregister(void);
+void secondary_tsan_hook_enter(void);
+void secondary_tsan_hook_leave(void);
+void secondary_tsan_handover(void);
 void secondary_tsan_read_lock(void);
 void secondary_tsan_read_unlock(void);
 int secondary_tsan_read_ongoing(void);
@@ -43,8 +53,11 @@ void secondary_tsan_synchronize(void);
 void secondary_tsan_call(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void secondary_tsan_barrier(void);
 
-#define rcu_register_thread()        ((void)0)
-#define rcu_unregister_thread()      ((void)0)
+#define rcu_hook_enter()             secondary_tsan_hook_enter()
+#define rcu_hook_leave()             secondary_tsan_hook_leave()
+#define rcu_host_handover()          secondary_tsan_handover()
+#define rcu_register_thread()        secondary_tsan_register()
+#define rcu_unregister_thread()      secondary_tsan_unregister()
 #define rcu_read_lock()              secondary_tsan_read_lock()
 #define rcu_read_unlock()            secondary_tsan_read_unlock()
 #define rcu_read_ongoing()           secondary_tsan_read_ongoing()
