@@ -8,10 +8,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <libknot/errcode.h>
 #include <sys/random.h>
+
+#include "clock.h"
 
 /*! Seconds that have a list of their own; what is due later stays in its list for another round. */
 #define SECONDS       1024
@@ -34,9 +35,7 @@ struct cache {
 
 uint32_t cache_now(void)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec;
+	return clock_seconds();
 }
 
 static uint32_t mix(uint32_t hash, uint32_t word)

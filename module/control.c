@@ -11,7 +11,6 @@
 #include <libknot/libknot.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -24,6 +23,7 @@
 #include "secondary/control_commands.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
+#include "signals.h"
 
 /*! Clients that wait to be accepted: knotc does not wait for room among them. */
 #define BACKLOG 64
@@ -187,14 +187,12 @@ static void *control_main(void *arg)
 	return NULL;
 }
 
-/*! knotd handles signals in its main thread, so none may be delivered to this one, nor to those that it starts. */
 static int start_thread(void)
 {
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigset_t before;
+	signals_block(&before);
 	int ret = thread_create(&control.thread, control_main, NULL, PTHREAD_CREATE_JOINABLE);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	signals_restore(&before);
 	return ret;
 }
 

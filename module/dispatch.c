@@ -15,8 +15,10 @@
 
 #include <libknot/libknot.h>
 
+#include "clock.h"
 #include "log_quota.h"
 #include "packet.h"
+#include "remote_log.h"
 #include "secondary/access.h"
 #include "secondary/address.h"
 #include "secondary/answer.h"
@@ -302,9 +304,7 @@ static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone,
 static void tell_expiry(const zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const uint64_t at = __atomic_load_n(&zone->expires_ms, __ATOMIC_RELAXED);
-	struct timespec clock;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &clock);
-	const uint64_t now = (uint64_t)clock.tv_sec * 1000 + clock.tv_nsec / 1000000;
+	const uint64_t now = clock_ms();
 	if (at != 0) {
 		packet_add_expire(pkt, qdata, at > now ? (at - now) / 1000 : 0);
 	}
@@ -337,34 +337,10 @@ static knotd_state_t process_query(const instance_t *instance, const zone_t *zon
 
 /*! \name NOTIFY (RFC 1996) */
 
-static void log_notify(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata, log_quota_t *quota,
-                       int priority, const char *what)
-{
-	struct timespec now;
-	uint32_t suppressed;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (!log_quota_take(quota, now.tv_sec, &suppressed)) {
-		return;
-	}
-	if (suppressed > 0) {
-		knotd_mod_log(instance->mod, priority, "notify, incoming, %u further lines suppressed", suppressed);
-	}
-	char remote[ADDRESS_TEXT_MAX];
-	address_text(knotd_qdata_remote_addr(qdata), remote);
-	if (!instance->global) {
-		knotd_mod_log(instance->mod, priority, "notify, incoming, remote %s, %s", remote, what);
-		return;
-	}
-	char name[KNOT_DNAME_TXT_MAXLEN + 1];
-	knotd_mod_log(instance->mod, priority, "zone '%s', notify, incoming, remote %s, %s", zone_name(zone, name),
-	              remote, what);
-}
-
 static void log_notify_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
 {
-	char what[48];
-	snprintf(what, sizeof(what), "refused (%s)", packet_denial(qdata));
-	log_notify(instance, zone, qdata, &notify_refused, LOG_NOTICE, what);
+	remote_log(instance, zone->name, qdata, &notify_refused, LOG_NOTICE, "notify", "incoming", "refused (%s)",
+	           packet_denial(qdata));
 }
 
 static void accept_notify(const instance_t *instance, zone_t *zone, knotd_qdata_t *qdata)
@@ -372,11 +348,11 @@ static void accept_notify(const instance_t *instance, zone_t *zone, knotd_qdata_
 	uint32_t serial = 0;
 	const bool has_serial = packet_serial(qdata->query, KNOT_ANSWER, &serial);
 
-	char what[32] = "serial none";
+	char text[16] = "none";
 	if (has_serial) {
-		snprintf(what, sizeof(what), "serial %u", serial);
+		snprintf(text, sizeof(text), "%u", serial);
 	}
-	log_notify(instance, zone, qdata, &notify_accepted, LOG_INFO, what);
+	remote_log(instance, zone->name, qdata, &notify_accepted, LOG_INFO, "notify", "incoming", "serial %s", text);
 	worker_notify(zone, knotd_qdata_remote_addr(qdata), has_serial, serial);
 }
 

@@ -7,7 +7,8 @@
 #include "secondary/hold.h"
 
 #include <pthread.h>
-#include <time.h>
+
+#include "clock.h"
 
 static struct {
 	pthread_once_t once;
@@ -50,26 +51,13 @@ static void hold_end(const hold_t *hold)
 	__atomic_sub_fetch(&state.holding[hold->protocol], 1, __ATOMIC_SEQ_CST);
 }
 
-static struct timespec deadline_in(uint32_t ms)
-{
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += ms % 1000 * 1000000L;
-	if (at.tv_nsec >= 1000000000L) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000L;
-	}
-	return at;
-}
-
 bool hold_wait(const hold_t *hold, hold_latency_t *latency, bool (*is_there)(void *ctx), void *ctx)
 {
 	if (!hold_begin(hold, latency)) {
 		return false;
 	}
 	pthread_once(&state.once, init);
-	const struct timespec deadline = deadline_in(hold->ms);
+	const struct timespec deadline = clock_in(hold->ms);
 	int ret = 0;
 	pthread_mutex_lock(&state.lock);
 	while (!is_there(ctx) && ret == 0) {

@@ -60,27 +60,6 @@ static notice_t *notice_of(turn_t *turn)
 
 /*! \name The message */
 
-static size_t write_soa(const snapshot_t *snapshot, uint8_t *dst)
-{
-	rrset_t soa;
-	bool found = rrset_find(snapshot->names.base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa);
-	assert(found);
-	(void)found;
-	const uint8_t *rdata;
-	uint16_t len;
-	rrset_item(soa.items, &rdata, &len);
-
-	uint8_t full[UINT16_MAX];
-	size_t full_len = rrset_rdata_full(&soa, snapshot->apex, snapshot->apex_len, rdata, len, full);
-	knot_wire_put_pointer(dst, KNOT_WIRE_HEADER_SIZE);
-	knot_wire_write_u16(dst + 2, KNOT_RRTYPE_SOA);
-	knot_wire_write_u16(dst + 4, KNOT_CLASS_IN);
-	knot_wire_write_u32(dst + 6, soa.ttl);
-	knot_wire_write_u16(dst + 10, full_len);
-	memcpy(dst + 12, full, full_len);
-	return 12 + full_len;
-}
-
 /*! NOTIFY for the version \a snapshot, as knotd sends it: with AA, and our SOA for a hint (RFC 1996, section 3.7). */
 static size_t write_message(const snapshot_t *snapshot, uint8_t dst[static MESSAGE_MAX])
 {
@@ -96,7 +75,7 @@ static size_t write_message(const snapshot_t *snapshot, uint8_t dst[static MESSA
 	knot_wire_write_u16(pos, KNOT_RRTYPE_SOA);
 	knot_wire_write_u16(pos + 2, KNOT_CLASS_IN);
 	pos += 4;
-	return pos + write_soa(snapshot, pos) - dst;
+	return pos + snapshot_write_soa(snapshot, pos) - dst;
 }
 
 /*! Writes what is to be said about \a zone now; 0: nothing, it has expired. */

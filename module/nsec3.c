@@ -191,15 +191,21 @@ static bool is_noted(const snapshot_t *snapshot, arena_ref_t ref, uint32_t note)
 	return len == OWNER_SIZE && read_group(name + 1, &bits) && ((bits >> 8 ^ note) | NOTE_MATCHES) == NOTE_MATCHES;
 }
 
+/*! Writes the last owner that there can be of those a note fits. */
+static void write_last_noted(uint32_t note, uint8_t owner[static OWNER_SIZE])
+{
+	const uint32_t last = note | NOTE_MATCHES;
+	uint8_t hash[NSEC3_HASH_SIZE] = { last >> 24, last >> 16, last >> 8, last };
+	memset(hash + sizeof(last), 0xFF, sizeof(hash) - sizeof(last));
+	write_owner(hash, owner);
+}
+
 /*! As nsec3_find(), from a note. False: it is not as the note says, so the name has to be hashed. */
 static bool find_noted(const snapshot_t *snapshot, uint32_t note, arena_ref_t *ret_ref, bool *ret_is_match)
 {
 	const bool is_match = note & NOTE_MATCHES;
-	const uint32_t last = note | NOTE_MATCHES;
-	uint8_t hash[NSEC3_HASH_SIZE] = { last >> 24, last >> 16, last >> 8, last };
 	uint8_t owner[OWNER_SIZE];
-	memset(hash + sizeof(last), 0xFF, sizeof(hash) - sizeof(last));
-	write_owner(hash, owner);
+	write_last_noted(note, owner);
 	arena_ref_t ref = find_before(snapshot, owner);
 	if (ref == 0 || is_noted(snapshot, ref, note) != is_match) {
 		return false;
@@ -438,11 +444,8 @@ void nsec3_keep(snapshot_t *snapshot, qp_txn_t *names)
 /*! How many owners of NSEC3 agree in the first 31 bits with \a prefix: none, one, which is \a ret_ref, or more (2). */
 static unsigned count_noted(const snapshot_t *snapshot, uint32_t prefix, arena_ref_t *ret_ref)
 {
-	const uint32_t last = prefix | NOTE_MATCHES;
-	uint8_t hash[NSEC3_HASH_SIZE] = { last >> 24, last >> 16, last >> 8, last };
 	uint8_t owner[OWNER_SIZE];
-	memset(hash + sizeof(last), 0xFF, sizeof(hash) - sizeof(last));
-	write_owner(hash, owner);
+	write_last_noted(prefix, owner);
 
 	qp_key_t key;
 	qp_iter_t iter;

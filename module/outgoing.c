@@ -16,17 +16,16 @@
 
 #include <libknot/libknot.h>
 
+#include "clock.h"
 #include "log_quota.h"
 #include "packet.h"
+#include "remote_log.h"
 #include "secondary/address.h"
 #include "secondary/increment_out.h"
 #include "secondary/rcu.h"
 #include "secondary/report.h"
 #include "secondary/section.h"
 #include "secondary/transfer_out.h"
-
-/*! Octets of a log line's text behind the remote. */
-#define TEXT_MAX 128
 
 /*!
  * Lines a second. Anyone can be refused, a few of these say enough; those who may transfer can ask for a SOA as often as
@@ -77,41 +76,9 @@ static const char *operation_name(const knotd_qdata_t *qdata)
 	return qdata->type == KNOTD_QUERY_TYPE_IXFR ? "IXFR" : "AXFR";
 }
 
-static bool take_quota(log_quota_t *quota, uint32_t *ret_suppressed)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return log_quota_take(quota, now.tv_sec, ret_suppressed);
-}
-
-__attribute__((format(printf, 7, 8)))
-static void log_line(const instance_t *instance, const uint8_t *apex, knotd_qdata_t *qdata, log_quota_t *quota, int priority,
-                     const char *operation, const char *fmt, ...)
-{
-	uint32_t suppressed;
-	if (!take_quota(quota, &suppressed)) {
-		return;
-	}
-	if (suppressed > 0) {
-		knotd_mod_log(instance->mod, priority, "%s, outgoing, %u further lines suppressed", operation, suppressed);
-	}
-	char text[TEXT_MAX], remote[ADDRESS_TEXT_MAX], name[KNOT_DNAME_TXT_MAXLEN + 1];
-	va_list args;
-	va_start(args, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	address_text(knotd_qdata_remote_addr(qdata), remote);
-	if (!instance->global) {
-		knotd_mod_log(instance->mod, priority, "%s, outgoing, remote %s, %s", operation, remote, text);
-		return;
-	}
-	(void)knot_dname_to_str(name, apex, sizeof(name));
-	knotd_mod_log(instance->mod, priority, "zone '%s', %s, outgoing, remote %s, %s", name, operation, remote, text);
-}
-
 void outgoing_log_refused(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
 {
-	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "refused (%s)",
+	remote_log(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "outgoing", "refused (%s)",
 	         packet_denial(qdata));
 }
 
@@ -123,9 +90,9 @@ static double seconds_since(const struct timespec *began)
 }
 
 /*! "0.02 seconds, 12 messages, 190000 bytes" */
-static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
+static char *totals_text(const outgoing_t *transfer, char dst[static REMOTE_LOG_TEXT_MAX])
 {
-	(void)snprintf(dst, TEXT_MAX, "%.2f seconds, %u messages, %llu bytes", seconds_since(&transfer->began), transfer->messages,
+	(void)snprintf(dst, REMOTE_LOG_TEXT_MAX, "%.2f seconds, %u messages, %llu bytes", seconds_since(&transfer->began), transfer->messages,
 	               (unsigned long long)transfer->octets);
 	return dst;
 }
@@ -133,8 +100,8 @@ static char *totals_text(const outgoing_t *transfer, char dst[static TEXT_MAX])
 static void log_finished(const instance_t *instance, outgoing_t *transfer)
 {
 	transfer->is_finished = true;
-	char totals[TEXT_MAX];
-	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_INFO, transfer->operation, "finished, %s",
+	char totals[REMOTE_LOG_TEXT_MAX];
+	remote_log(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_INFO, transfer->operation, "outgoing", "finished, %s",
 	         totals_text(transfer, totals));
 }
 
@@ -142,10 +109,10 @@ static void log_finished(const instance_t *instance, outgoing_t *transfer)
 static void log_lost(const outgoing_t *transfer)
 {
 	uint32_t suppressed;
-	if (!take_quota(&quota_lost, &suppressed)) {
+	if (!log_quota_take(&quota_lost, clock_seconds(), &suppressed)) {
 		return;
 	}
-	char totals[TEXT_MAX], remote[ADDRESS_TEXT_MAX];
+	char totals[REMOTE_LOG_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
 	report(transfer->zone, LOG_NOTICE, "%s, outgoing, remote %s, failed (connection closed or stalled), %s", transfer->operation,
 	       address_text(&transfer->remote, remote), totals_text(transfer, totals));
 }
@@ -378,7 +345,7 @@ static knotd_state_t abandon(const instance_t *instance, outgoing_t *transfer, c
 {
 	transfer->has_more = false;
 	transfer->is_over = true;
-	log_line(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_WARNING, transfer->operation, "failed (%s)", why);
+	remote_log(instance, transfer->name, transfer->qdata, &quota_transfer, LOG_WARNING, transfer->operation, "outgoing", "failed (%s)", why);
 	return packet_fail(transfer->qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 }
 
@@ -422,7 +389,7 @@ static bool is_too_large(const knotd_qdata_t *qdata, uint64_t octets)
 
 static knotd_state_t refuse_large(const instance_t *instance, const zone_t *zone, knotd_qdata_t *qdata)
 {
-	log_line(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata),
+	remote_log(instance, zone->name, qdata, &quota_refused, LOG_NOTICE, operation_name(qdata), "outgoing",
 	         "refused (too large for this transport)");
 	return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NOTSUP);
 }
@@ -438,7 +405,7 @@ static knotd_state_t begin_full(const instance_t *instance, zone_t *zone, snapsh
 		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 	}
 	attach(transfer, qdata);
-	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u",
+	remote_log(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "outgoing", "started, serial %u",
 	         snapshot->soa.serial);
 	return fill(instance, transfer, pkt);
 }
@@ -458,7 +425,7 @@ static knotd_state_t begin_changes(const instance_t *instance, zone_t *zone, sna
 		return packet_fail(qdata, KNOT_RCODE_SERVFAIL, KNOT_EDNS_EDE_NONE);
 	}
 	attach(transfer, qdata);
-	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "started, serial %u -> %u",
+	remote_log(instance, zone->name, qdata, &quota_transfer, LOG_INFO, transfer->operation, "outgoing", "started, serial %u -> %u",
 	         from, increment_out_serial(transfer->increment));
 	return fill(instance, transfer, pkt);
 }
@@ -492,7 +459,7 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
 		return answer_soa(snapshot, pkt, qdata);
 	}
 	if (theirs == snapshot->soa.serial || serial_newer(theirs, snapshot->soa.serial)) {
-		log_line(instance, zone->name, qdata, &quota_current, LOG_INFO, "IXFR", "zone is up-to-date, serial %u", theirs);
+		remote_log(instance, zone->name, qdata, &quota_current, LOG_INFO, "IXFR", "outgoing", "zone is up-to-date, serial %u", theirs);
 		counters_event(&zone->events, EVENT_CURRENT_OUT);
 		return answer_soa(snapshot, pkt, qdata);
 	}
@@ -500,7 +467,7 @@ static knotd_state_t begin_incremental(const instance_t *instance, zone_t *zone,
 	if (history_find(&zone->history, theirs, snapshot->soa.serial, history_worth(snapshot->octets), &run) == KNOT_EOK) {
 		return begin_changes(instance, zone, snapshot, &run, pkt, qdata);
 	}
-	log_line(instance, zone->name, qdata, &quota_transfer, LOG_INFO, "IXFR",
+	remote_log(instance, zone->name, qdata, &quota_transfer, LOG_INFO, "IXFR", "outgoing",
 	         "incomplete history, serial %u, fallback to AXFR", theirs);
 	return begin_full(instance, zone, snapshot, pkt, qdata);
 }

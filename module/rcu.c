@@ -6,20 +6,18 @@
  */
 
 #include <pthread.h>
-#include <signal.h>
 
 #include "secondary/rcu.h"
+#include "signals.h"
 
 #ifndef SECONDARY_TSAN
 
 void secondary_rcu_prime(void)
 {
-	/* The helper inherits the mask of whoever creates it. */
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigset_t before;
+	signals_block(&before);
 	(void)get_default_call_rcu_data();
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	signals_restore(&before);
 }
 
 #else
@@ -158,12 +156,8 @@ static void *helper_run(void *unused)
 
 static void helper_start(void)
 {
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_t thread;
-	int ret = pthread_create(&thread, NULL, helper_run, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int ret = signals_create_thread(&thread, helper_run);
 	assert(ret == 0);
 	(void)ret;
 	pthread_detach(thread);

@@ -8,6 +8,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <libknot/codes.h>
+#include <libknot/consts.h>
+#include <libknot/descriptor.h>
+#include <libknot/packet/wire.h>
+
 #include "secondary/snapshot.h"
 #include "secondary/wire.h"
 
@@ -256,4 +261,25 @@ size_t snapshot_memory(const snapshot_t *snapshot)
 	const uint32_t scrap = __atomic_load_n(&snapshot->scrap.capacity, __ATOMIC_RELAXED);
 	return sizeof(*snapshot) + snapshot->apex_len + scrap * sizeof(scrap_t) +
 	       arena_stats(snapshot->arena).reserved;
+}
+
+size_t snapshot_write_soa(const snapshot_t *snapshot, uint8_t *dst)
+{
+	rrset_t soa = { 0 };
+	bool found = rrset_find(snapshot->names.base, snapshot->apex_node, KNOT_RRTYPE_SOA, &soa);
+	assert(found);
+	(void)found;
+	const uint8_t *rdata;
+	uint16_t len;
+	rrset_item(soa.items, &rdata, &len);
+
+	uint8_t full[UINT16_MAX];
+	const size_t full_len = rrset_rdata_full(&soa, snapshot->apex, snapshot->apex_len, rdata, len, full);
+	knot_wire_put_pointer(dst, KNOT_WIRE_HEADER_SIZE);
+	knot_wire_write_u16(dst + 2, KNOT_RRTYPE_SOA);
+	knot_wire_write_u16(dst + 4, KNOT_CLASS_IN);
+	knot_wire_write_u32(dst + 6, soa.ttl);
+	knot_wire_write_u16(dst + 10, full_len);
+	memcpy(dst + 12, full, full_len);
+	return 12 + full_len;
 }

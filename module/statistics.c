@@ -8,8 +8,8 @@
 
 #include <libknot/libknot.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "secondary/rcu.h"
 
 enum { STATE_SERIAL, STATE_LAST_SUCCESS, STATE_EXPIRES, STATES };
@@ -50,17 +50,10 @@ static char *state_text(uint32_t index, uint32_t count)
 	return strdup(state_names[index]);
 }
 
-static int64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 /*! A time of the monotonic clock by the wall clock as it is now: should that have been set since, then for all times alike. */
 static int64_t epoch_s(int64_t at_ms)
 {
-	return (clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_MONOTONIC) + at_ms) / 1000;
+	return (clock_wall_ms() - (int64_t)clock_ms() + at_ms) / 1000;
 }
 
 /*! When the version runs out, or did. */

@@ -524,28 +524,6 @@ transfer_in_t *transfer_in_new(const uint8_t *apex, const builder_limits_t *limi
 	return transfer;
 }
 
-/*! Writes the SOA of a version; returns where it ends. */
-static uint8_t *write_soa(const snapshot_t *base, uint8_t *pos)
-{
-	rrset_t rrset = { 0 };
-	bool found = rrset_find(base->names.base, base->apex_node, KNOT_RRTYPE_SOA, &rrset);
-	assert(found);
-	(void)found;
-	const uint8_t *rdata;
-	uint16_t rdlen;
-	rrset_item(rrset.items, &rdata, &rdlen);
-	uint8_t full[UINT16_MAX];
-	size_t len = rrset_rdata_full(&rrset, base->apex, base->apex_len, rdata, rdlen, full);
-
-	knot_wire_write_u16(pos, 0xC000 | KNOT_WIRE_HEADER_SIZE);
-	knot_wire_write_u16(pos + 2, KNOT_RRTYPE_SOA);
-	knot_wire_write_u16(pos + 4, KNOT_CLASS_IN);
-	knot_wire_write_u32(pos + 6, rrset.ttl);
-	knot_wire_write_u16(pos + 10, len);
-	memcpy(pos + 12, full, len);
-	return pos + 12 + len;
-}
-
 size_t transfer_in_query(const uint8_t *apex, const snapshot_t *base, bool edns, uint8_t dst[static TRANSFER_QUERY_MAX])
 {
 	assert(apex != NULL);
@@ -560,7 +538,7 @@ size_t transfer_in_query(const uint8_t *apex, const snapshot_t *base, bool edns,
 	pos += apex_len + 4;
 	if (base != NULL) {
 		knot_wire_set_nscount(dst, 1);
-		pos = write_soa(base, pos);
+		pos += snapshot_write_soa(base, pos);
 	}
 	if (edns) {
 		knot_wire_set_arcount(dst, 1);

@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "secondary/address.h"
 #include "secondary/reach.h"
 #include "secondary/report.h"
+#include "signals.h"
 
 /*! Between two looks at time limits. */
 #define TICK_MS           250
@@ -452,12 +452,7 @@ static void *run(void *ctx)
 
 static int thread_create(void)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int ret = pthread_create(&state.thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ret == 0 ? KNOT_EOK : KNOT_ERROR;
+	return signals_create_thread(&state.thread, run) == 0 ? KNOT_EOK : KNOT_ERROR;
 }
 
 static int loop_begin(void)

@@ -52,6 +52,19 @@ static bool text_equal(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool addresses_equal(const struct sockaddr_storage *a, unsigned a_count, const struct sockaddr_storage *b, unsigned b_count)
+{
+	if (a_count != b_count) {
+		return false;
+	}
+	for (unsigned i = 0; i < a_count; i++) {
+		if (!address_equal(&a[i], &b[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
 bool upstream_options_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
 	if (a->source_count != b->source_count || a->ttl_min != b->ttl_min || a->ttl_max != b->ttl_max ||
@@ -69,15 +82,7 @@ bool upstream_options_equal(const upstream_options_t *a, const upstream_options_
 
 bool upstream_options_own_equal(const upstream_options_t *a, const upstream_options_t *b)
 {
-	if (a->own_count != b->own_count) {
-		return false;
-	}
-	for (unsigned i = 0; i < a->own_count; i++) {
-		if (!address_equal(&a->own[i], &b->own[i])) {
-			return false;
-		}
-	}
-	return true;
+	return addresses_equal(a->own, a->own_count, b->own, b->own_count);
 }
 
 uint16_t upstream_options_port(const upstream_options_t *options)
@@ -239,13 +244,5 @@ void upstream_servers_remove_own(const upstream_options_t *options, upstream_ser
 
 bool upstream_servers_equal(const upstream_servers_t *a, const upstream_servers_t *b)
 {
-	if (a->count != b->count) {
-		return false;
-	}
-	for (unsigned i = 0; i < a->count; i++) {
-		if (!address_equal(&a->addr[i], &b->addr[i])) {
-			return false;
-		}
-	}
-	return true;
+	return addresses_equal(a->addr, a->count, b->addr, b->count);
 }

@@ -14,7 +14,6 @@
 #include <assert.h>
 #include <libknot/error.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -22,6 +21,7 @@
 #include <time.h>
 #include <uv.h>
 
+#include "clock.h"
 #include "mailbox.h"
 #include "secondary/address.h"
 #include "secondary/agenda.h"
@@ -32,6 +32,7 @@
 #include "secondary/report.h"
 #include "secondary/saver.h"
 #include "secondary/versions.h"
+#include "signals.h"
 
 /*! Probes of one primary at once: one that dies with so many under way takes half of WORKER_PROBES_MAX for one timeout. */
 #define PROBES_REMOTE_MAX (WORKER_PROBES_MAX / 2)
@@ -495,13 +496,7 @@ static void *run(void *unused)
 
 static int thread_create(void)
 {
-	/* The thread inherits the mask; knotd wants its signals in its main thread. */
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int ret = pthread_create(&worker.thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return ret == 0 ? KNOT_EOK : KNOT_ERROR;
+	return signals_create_thread(&worker.thread, run) == 0 ? KNOT_EOK : KNOT_ERROR;
 }
 
 /*! Ends the loop of a thread that is none (any more). */
@@ -767,11 +762,7 @@ int worker_notify_out(zone_t *zone, worker_wait_t *wait)
 
 bool worker_await(worker_wait_t *wait, uint32_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000 + (until.tv_nsec + ms % 1000 * 1000000L) / 1000000000L;
-	until.tv_nsec = (until.tv_nsec + ms % 1000 * 1000000L) % 1000000000L;
-
+	const struct timespec until = clock_in(ms);
 	pthread_mutex_lock(&worker.call_lock);
 	int ret = 0;
 	while (!wait->done && ret == 0) {

@@ -236,6 +236,13 @@ void snapshot_discard(snapshot_t *snapshot);
 /*! \brief Octets of memory that this version holds: its arena (shared with its neighbours) and itself. Thread: any. */
 size_t snapshot_memory(const snapshot_t *snapshot);
 
+/*!
+ * \brief Writes the SOA record of the version, its owner as a pointer to the question, whose name is the apex; returns its octets.
+ *
+ * \param dst  Room for 12 octets and the RDATA in full: two names and 20 octets. Thread: any.
+ */
+size_t snapshot_write_soa(const snapshot_t *snapshot, uint8_t *dst);
+
 /*! \brief Compares serials (RFC 1982): is \a a newer than \a b? False for equal and for undefined pairs. */
 static inline bool serial_newer(uint32_t a, uint32_t b)
 {
