@@ -53,6 +53,7 @@ typedef struct {
 typedef struct {
 	uint64_t turn;            /*!< The one with the greater is the newer. */
 	store_times_t times;
+	uint64_t synced;          /*!< Octets of the file that were on disk before the slot was written. */
 	uint64_t digest;          /*!< Of all before, and the header's. */
 } slot_t;
 
@@ -319,12 +320,12 @@ static int write_difference(sink_t *sink, const difference_t *difference)
 	return ret == KNOT_EOK ? frame_end(sink, FRAME_DIFFERENCE) : ret;
 }
 
-/*! \brief Writes times into the slot whose turn it is. \param header  Digest of the header. */
-static int write_times(int fd, const store_times_t *times, uint64_t turn, uint64_t header)
+/*! \brief Writes times into the slot whose turn it is. \param file  All of it is on disk. */
+static int write_times(int fd, const store_times_t *times, const store_file_t *file)
 {
-	slot_t slot = { .turn = turn, .times = *times };
-	slot.digest = slot_digest(&slot, header);
-	return write_at(fd, &slot, sizeof(slot), SLOT_AT(turn));
+	slot_t slot = { .turn = file->turns, .times = *times, .synced = file->end };
+	slot.digest = slot_digest(&slot, file->header);
+	return write_at(fd, &slot, sizeof(slot), SLOT_AT(file->turns));
 }
 
 static header_t header_make(const uint8_t *zone)
@@ -349,7 +350,7 @@ static int write_file(sink_t *sink, const uint8_t *zone, const snapshot_t *snaps
 	sink->digest = header.digest;
 	int ret = write_at(sink->fd, &header, sizeof(header), 0);
 	if (ret == KNOT_EOK) {
-		ret = write_times(sink->fd, times, file->turns, header.digest);
+		ret = write_times(sink->fd, times, file);
 	}
 	if (ret == KNOT_EOK) {
 		ret = write_image(sink, snapshot);
@@ -456,7 +457,8 @@ int store_append(const store_t *store, const uint8_t *zone, difference_t *const 
 		file->digest = sink.digest;
 		file->serial = difference[count - 1]->to;
 		file->differences += count;
-		(void)write_times(sink.fd, times, ++file->turns, file->header);
+		file->turns++;
+		(void)write_times(sink.fd, times, file);
 	} else {
 		(void)!ftruncate(sink.fd, file->end);
 	}
@@ -470,7 +472,8 @@ int store_touch(const store_t *store, const uint8_t *zone, const store_times_t *
 	int fd;
 	int ret = file_open(store, zone, file, &fd);
 	if (ret == KNOT_EOK) {
-		ret = write_times(fd, times, ++file->turns, file->header);
+		file->turns++;
+		ret = write_times(fd, times, file);
 		close(fd);
 	}
 	return ret;
@@ -492,6 +495,7 @@ int store_remove(const store_t *store, const uint8_t *zone)
 typedef struct {
 	int fd;
 	uint64_t left;            /*!< Octets that were not taken yet. */
+	uint64_t unsynced;        /*!< So many of the last ones may be on disk in part. */
 	buffer_t ahead;
 	size_t pos;               /*!< What was taken of \a ahead. */
 } source_t;
@@ -539,9 +543,14 @@ static int source_take(source_t *source, uint64_t size, const uint8_t **ret_octe
 	return KNOT_EOK;
 }
 
-/*! \brief Reads a frame. KNOT_ENOENT: it is not whole, and the last one. */
+/*!
+ * \brief Reads a frame. KNOT_ENOENT: it is not whole, and nobody was told of it: the last one, or one of several that were not synced.
+ *
+ * Of these, a power failure may have taken any page and left those behind it.
+ */
 static int frame_read(source_t *source, uint64_t before, frame_t *ret_frame, const uint8_t **ret_octets)
 {
+	const bool is_synced = source->left > source->unsynced;
 	const uint8_t *head;
 	int ret = source_take(source, sizeof(*ret_frame), &head);
 	if (ret != KNOT_EOK) {
@@ -553,7 +562,7 @@ static int frame_read(source_t *source, uint64_t before, frame_t *ret_frame, con
 	}
 	ret = source_take(source, ret_frame->size, ret_octets);
 	if (ret == KNOT_EOK && frame_digest(ret_frame, *ret_octets, before) != ret_frame->digest) {
-		ret = source->left == 0 ? KNOT_ENOENT : KNOT_EMALF;
+		ret = source->left == 0 || !is_synced ? KNOT_ENOENT : KNOT_EMALF;
 	}
 	return ret;
 }
@@ -596,6 +605,7 @@ static bool times_read(const uint8_t *head, uint64_t header, slot_t *ret_slot)
 static int head_read(source_t *source, const uint8_t *zone, int64_t now, store_content_t *content, const char **ret_reason)
 {
 	const uint8_t *head;
+	const uint64_t end = source->left;
 	*ret_reason = "not a file of this kind";
 	int ret = source_take(source, FRAMES_AT, &head);
 	if (ret != KNOT_EOK) {
@@ -616,6 +626,7 @@ static int head_read(source_t *source, const uint8_t *zone, int64_t now, store_c
 	if (slot.times.expires_at <= now) {
 		return KNOT_EMALF;
 	}
+	source->unsynced = end > slot.synced ? end - slot.synced : 0;
 	content->times = slot.times;
 	content->file.turns = slot.turn;
 	content->file.header = content->file.digest = header.digest;

@@ -406,6 +406,52 @@ START_TEST(test_cut)
 }
 END_TEST
 
+/*! \brief A power failure while several differences are appended: any of the pages may be missing, and the times. */
+START_TEST(test_lost_pages)
+{
+	store_file_t file;
+	write_version(1, &file);
+	append(1, 2, &file);
+	size_t size, grown_size;
+	uint8_t *octets = file_load(example, &size);
+
+	snapshot_t *version[4];
+	difference_t *difference[2];
+	for (unsigned i = 0; i < 4; i++) {
+		version[i] = make_version(1 + i);
+		if (i > 1) {
+			ck_assert_int_eq(difference_compute(version[i - 1], version[i], 0, &difference[i - 2]), KNOT_EOK);
+		}
+	}
+	ck_assert_int_eq(store_append(store, example, difference, 2, &times, &file), KNOT_EOK);
+	uint8_t *grown = file_load(example, &grown_size);
+	memcpy(grown, octets, size);
+
+	enum { PAGE = 16 };
+	for (size_t at = size; at < grown_size; at++) {
+		uint8_t *holed = malloc(grown_size);
+		memcpy(holed, grown, grown_size);
+		memset(holed + at, 0, grown_size - at < PAGE ? grown_size - at : PAGE);
+		file_save(example, holed, grown_size);
+		free(holed);
+
+		store_content_t content;
+		const char *reason;
+		ck_assert_int_eq(store_read(store, example, NOW, &content, &reason), KNOT_EOK);
+		ck_assert(content.is_torn || content.file.serial == 4);
+		ck_assert_uint_ge(content.file.serial, 2);
+		assert_content(&content, version[content.file.serial - 1]);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		snapshot_unpin(version[i]);
+	}
+	difference_release(difference[0]);
+	difference_release(difference[1]);
+	free(grown);
+	free(octets);
+}
+END_TEST
+
 /*! \brief Any one octet changed: not read, or what was before the last difference, or the same where nothing is written. */
 START_TEST(test_flip)
 {
@@ -452,7 +498,13 @@ START_TEST(test_rest_of_another)
 	ck_assert_uint_eq(newer_size, end[0]);
 	memcpy(octets, newer, newer_size);
 	file_save(example, octets, size);
-	assert_refused(example, NOW, "damaged");
+	store_content_t content;
+	const char *reason;
+	ck_assert_int_eq(store_read(store, example, NOW, &content, &reason), KNOT_EOK);
+	ck_assert(content.is_torn && content.count == 0);
+	snapshot_t *wanted = make_version(1);
+	assert_content(&content, wanted);
+	snapshot_unpin(wanted);
 	free(newer);
 	free(octets);
 }
@@ -688,6 +740,7 @@ int main(void)
 	tcase_add_test(tcase, test_times);
 	tcase_add_test(tcase, test_refused);
 	tcase_add_test(tcase, test_cut);
+	tcase_add_test(tcase, test_lost_pages);
 	tcase_add_test(tcase, test_flip);
 	tcase_add_test(tcase, test_rest_of_another);
 	tcase_add_test(tcase, test_log_of_something_else);

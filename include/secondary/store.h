@@ -14,7 +14,8 @@
  *
  * All behind the times is a chain of frames: kind, octets, and a digest (XXH3, 64 bits) of them and the frame before. It finds
  * accidents, not forgery: who can write to the directory is believed. A last frame that is not whole is what a killed writer left: nobody was
- * told of it, and it is passed over. Everything else that does not fit (digest, lengths, another zone, another form, the order
+ * told of it, and it is passed over. So is what follows behind the octets that times vouch for, from the first frame that is not whole:
+ * a power failure before a sync leaves any pages of what was appended. Everything else that does not fit (digest, lengths, another zone, another form, the order
  * of octets of another machine) makes the whole file one that is not used. Times have a digest each, and no sync: if the last ones are lost,
  * the zone is older than it need be.
  *
@@ -32,7 +33,7 @@
 #include "secondary/snapshot.h"
 
 /*! Raise it with every change of the form of the file, of nodes (snapshot.h), of images, or of differences. */
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 
 /*! Octets of a file's name, with what is put behind it, and the last 0. */
 #define STORE_FILE_NAME_MAX 256
