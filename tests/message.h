@@ -12,7 +12,9 @@
 
 #include <libknot/libknot.h>
 
+#include "secondary/answer.h"
 #include "secondary/section.h"
+#include "secondary/wire.h"
 #include "support.h"
 
 /*! \brief Begins a response in memory of exactly \a limit octets, so that a sanitizer sees the first octet too many. */
@@ -32,6 +34,18 @@ static inline message_t response_begin(const char *qname, uint16_t qtype, size_t
 	knot_wire_write_u16(wire + MESSAGE_HEADER + len, qtype);
 	knot_wire_write_u16(wire + MESSAGE_HEADER + len + 2, KNOT_CLASS_IN);
 	return (message_t) { .wire = wire, .size = size, .limit = limit, .qname_end = MESSAGE_HEADER + len };
+}
+
+/*! \brief Answers the question of a response that has just begun. */
+static inline answer_result_t response_answer(const snapshot_t *snapshot, message_t *msg, uint16_t qtype, bool dnssec,
+                                              alias_chain_t *chain)
+{
+	static uint8_t qname[WIRE_NAME_MAX]; /* outlives this for answer_continue() */
+	size_t len = msg->qname_end - MESSAGE_HEADER;
+	memcpy(qname, msg->wire + MESSAGE_HEADER, len);
+	wire_name_lower(qname, len);
+	const question_t question = { .qname = qname, .qname_len = len, .qtype = qtype, .dnssec = dnssec };
+	return answer(snapshot, &question, msg, chain);
 }
 
 /*! \brief Completes the header and has libknot parse the message, which must succeed. Own: knot_pkt_free() it. */

@@ -5,11 +5,16 @@
  * \brief Names and zones from text and back, by way of Knot's zone scanner and record printer.
  */
 
+#include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libknot/libknot.h>
 #include <libzscanner/scanner.h>
@@ -264,11 +269,73 @@ char *support_side(const difference_t *difference, const char *apex, bool is_add
 	return lines_join(&lines);
 }
 
+char *support_join(const char *first, const char *second)
+{
+	char *text = malloc(strlen(first) + strlen(second) + 1);
+	ck_assert_ptr_nonnull(text);
+	stpcpy(stpcpy(text, first), second);
+	return text;
+}
+
+void support_way(const history_run_t *run, char *dst, size_t max)
+{
+	size_t octets = 0;
+	size_t len = run->count > 0 ? snprintf(dst, max, "%u ", run->item[0]->from) : 0;
+	dst[len] = '\0';
+	for (size_t i = 0; i < run->count; i++) {
+		ck_assert(i == 0 || run->item[i - 1]->to == run->item[i]->from);
+		len += snprintf(dst + len, max - len, "%u ", run->item[i]->to);
+		ck_assert_uint_lt(len, max);
+		octets += run->item[i]->size;
+	}
+	ck_assert_uint_eq(octets, run->octets);
+}
+
+/* Places. */
+
+struct sockaddr_storage support_loopback(unsigned port)
+{
+	struct sockaddr_storage addr = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&addr;
+	in->sin_family = AF_INET;
+	in->sin_port = htons(port);
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return addr;
+}
+
+void support_directory_make(char dst[static SUPPORT_DIRECTORY_MAX])
+{
+	strcpy(dst, access("/dev/shm", W_OK) == 0 ? "/dev/shm/secondary-test.XXXXXX" : "/tmp/secondary-test.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dst));
+}
+
+void support_directory_remove(const char *path)
+{
+	DIR *dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	for (const struct dirent *entry; (entry = readdir(dir)) != NULL; ) {
+		if (unlinkat(dirfd(dir), entry->d_name, 0) != 0) {
+			(void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+		}
+	}
+	closedir(dir);
+	ck_assert_int_eq(rmdir(path), 0);
+}
+
+void support_limit_files(rlim_t size)
+{
+	struct rlimit limit;
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 unsigned long support_seed(void)
 {
 	const char *from_environment = getenv("SEED");
 	unsigned long seed = from_environment != NULL ? strtoul(from_environment, NULL, 0) : (unsigned long)time(NULL);
 	printf("SEED=%lu\n", seed);
+	fflush(stdout); /* should the test not live to see its end */
 	return seed;
 }
 

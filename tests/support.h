@@ -8,8 +8,12 @@
  */
 #pragma once
 
+#include <sys/resource.h>
+#include <sys/socket.h>
+
 #include "secondary/builder.h"
 #include "secondary/difference.h"
+#include "secondary/history.h"
 #include "secondary/snapshot.h"
 
 /*! \brief Writes the name \a text (absolute with or without the last dot, case kept) to \a dst (255 octets); returns its octets. */
@@ -48,6 +52,27 @@ char *support_side(const difference_t *difference, const char *apex, bool is_add
 
 /*! \brief Master-file text in the form of support_dump() (sorted, duplicates kept), to compare with. Own: free() it. */
 char *support_text(const char *origin, const char *zonefile_text);
+
+/*! \brief Two texts in one. Own: free() it. */
+char *support_join(const char *first, const char *second);
+
+/*! \brief The serials of a way as text, "1 2 5 "; "" for an empty one. Each difference has to begin where the one before ends. */
+void support_way(const history_run_t *run, char *dst, size_t max);
+
+/*! \brief A port of 127.0.0.1. */
+struct sockaddr_storage support_loopback(unsigned port);
+
+/*! Octets of the path of a directory that is made for a test. */
+#define SUPPORT_DIRECTORY_MAX 40
+
+/*! \brief Makes a directory and writes its path to \a dst. In memory where there is such a place: these tests are not about a disk. */
+void support_directory_make(char dst[static SUPPORT_DIRECTORY_MAX]);
+
+/*! \brief Removes it with what is in it: files, and directories that are empty. */
+void support_directory_remove(const char *path);
+
+/*! \brief No file may be written beyond \a size, of this process; RLIM_INFINITY: as before. */
+void support_limit_files(rlim_t size);
 
 /*! \brief Seed of a random test: from the environment (SEED), or the clock; printed. */
 unsigned long support_seed(void);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "secondary/agenda.h"
+#include "support.h"
 
 #define ALARMS 200
 
@@ -101,10 +102,8 @@ static void check_first(const agenda_t *agenda, const uint64_t due[ALARMS])
 
 START_TEST(test_random)
 {
-	const char *given = getenv("SEED");
-	const unsigned seed = given != NULL ? strtoul(given, NULL, 10) : 1, steps = getenv("TEST_FULL") != NULL ? 2000000 : 50000;
-	printf("SEED=%u\n", seed);
-	srandom(seed);
+	const unsigned steps = support_is_full() ? 2000000 : 50000;
+	srandom(support_seed());
 
 	agenda_t agenda = { 0 };
 	static alarm_t alarm[ALARMS];

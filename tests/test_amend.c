@@ -208,17 +208,9 @@ static const change_case_t change_cases[] = {
 	  "@ NS a\n0p9mhaveqvm6t7vbl5lop2u3t2rp3tom TXT beside\n" },
 };
 
-static char *with_soa(const char *soa, const char *rest)
-{
-	char *text = malloc(strlen(soa) + strlen(rest) + 1);
-	ck_assert_ptr_nonnull(text);
-	stpcpy(stpcpy(text, soa), rest);
-	return text;
-}
-
 static snapshot_t *zone_of(const char *soa, const char *rest)
 {
-	char *text = with_soa(soa, rest);
+	char *text = support_join(soa, rest);
 	snapshot_t *snapshot = support_zone(ZONE, text);
 	free(text);
 	return snapshot;
@@ -227,7 +219,7 @@ static snapshot_t *zone_of(const char *soa, const char *rest)
 /*! \brief A difference from serial 7 to 8. */
 static difference_t *change_of(const char *removed, const char *added)
 {
-	char *from = with_soa(SOA("7"), removed), *to = with_soa("@ 90 SOA ns2 host 8 1 2 3 4\n", added);
+	char *from = support_join(SOA("7"), removed), *to = support_join("@ 90 SOA ns2 host 8 1 2 3 4\n", added);
 	difference_t *difference = difference_of(from, to);
 	free(from);
 	free(to);
@@ -242,7 +234,7 @@ START_TEST(test_change)
 	difference_t *difference = change_of(c->removed, c->added);
 	snapshot_t *draft = amended(base, &difference, 1);
 	assert_same(draft, expected);
-	char *before = with_soa(SOA("7"), c->old);
+	char *before = support_join(SOA("7"), c->old);
 	assert_dump(base, before);
 	free(before);
 	snapshot_commit(draft);

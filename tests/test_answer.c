@@ -433,16 +433,6 @@ static const struct {
 
 /* ---- */
 
-static answer_result_t ask(const snapshot_t *snapshot, message_t *msg, uint16_t qtype, bool dnssec, alias_chain_t *target)
-{
-	uint8_t qname[WIRE_NAME_MAX];
-	size_t len = msg->qname_end - MESSAGE_HEADER;
-	memcpy(qname, msg->wire + MESSAGE_HEADER, len);
-	wire_name_lower(qname, len);
-	const question_t question = { .qname = qname, .qname_len = len, .qtype = qtype, .dnssec = dnssec };
-	return answer(snapshot, &question, msg, target);
-}
-
 /*! The three sections of a message as text. */
 typedef struct {
 	char *text[SECTIONS];
@@ -515,7 +505,7 @@ static size_t check_whole(const snapshot_t *snapshot, const char *apex, const ca
 {
 	alias_chain_t target;
 	message_t msg = response_begin(c->qname, c->qtype, MESSAGE_MAX);
-	answer_result_t result = ask(snapshot, &msg, c->qtype, dnssec, &target);
+	answer_result_t result = response_answer(snapshot, &msg, c->qtype, dnssec, &target);
 	ck_assert_msg(result.outcome == c->outcome, "%s %u: outcome %u", c->qname, c->qtype, result.outcome);
 	ck_assert_int_eq(result.rcode, expected_rcode(c->outcome));
 	ck_assert_int_eq(result.authoritative, c->outcome != ANSWER_REFERRAL || c->answer != NULL);
@@ -560,7 +550,7 @@ static void check_limits(const snapshot_t *snapshot, const case_t *c, bool dnsse
 	for (size_t limit = MESSAGE_HEADER + support_name(c->qname, name) + 4; limit <= full; limit++) {
 		alias_chain_t target;
 		message_t msg = response_begin(c->qname, c->qtype, limit);
-		answer_result_t result = ask(snapshot, &msg, c->qtype, dnssec, &target);
+		answer_result_t result = response_answer(snapshot, &msg, c->qtype, dnssec, &target);
 		ck_assert_uint_le(msg.size, limit);
 		ck_assert_int_eq(result.rcode, expected_rcode(result.outcome));
 		if (msg.size != last_size || limit == full) {
@@ -595,7 +585,7 @@ START_TEST(test_glue)
 	for (size_t limit = 100; limit < 400; limit++) {
 		alias_chain_t target;
 		message_t msg = response_begin("www.child.example.", KNOT_RRTYPE_A, limit);
-		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
+		answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 		ck_assert_int_eq(result.outcome, ANSWER_REFERRAL);
 		unsigned glue = msg.count[SECTION_ADDITIONAL];
 		ck_assert_int_eq(result.truncated, msg.count[SECTION_AUTHORITY] == 0 || glue < 3);
@@ -614,7 +604,7 @@ START_TEST(test_case)
 	snapshot_t *snapshot = support_zone("example.", plain_zone);
 	alias_chain_t target;
 	message_t msg = response_begin("wWw.eXAMPLe.", KNOT_RRTYPE_A, 512);
-	(void)ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
+	(void)response_answer(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 	knot_pkt_t *pkt = response_parse(&msg);
 	const knot_rrset_t *rr = knot_pkt_rr(knot_pkt_section(pkt, KNOT_ANSWER), 1);
 	ck_assert_mem_eq(rr->owner, "\3wWw\7eXAMPLe", 13);
@@ -638,14 +628,14 @@ START_TEST(test_chain)
 
 	alias_chain_t target;
 	message_t msg = response_begin("c1.example.", KNOT_RRTYPE_TXT, MESSAGE_MAX);
-	answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_TXT, false, &target);
+	answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_TXT, false, &target);
 	ck_assert_int_eq(result.outcome, ANSWER_HIT);
 	ck_assert_uint_eq(msg.count[SECTION_ANSWER], ANSWER_CHAIN_MAX + 1);
 	knot_pkt_free(response_parse(&msg));
 	free(msg.wire);
 
 	msg = response_begin("c0.example.", KNOT_RRTYPE_TXT, MESSAGE_MAX);
-	result = ask(snapshot, &msg, KNOT_RRTYPE_TXT, false, &target);
+	result = response_answer(snapshot, &msg, KNOT_RRTYPE_TXT, false, &target);
 	ck_assert_int_eq(result.outcome, ANSWER_LOOP);
 	ck_assert_uint_eq(msg.count[SECTION_ANSWER], ANSWER_CHAIN_MAX);
 	knot_pkt_free(response_parse(&msg));
@@ -671,7 +661,7 @@ START_TEST(test_dname_growth)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		alias_chain_t target;
 		message_t msg = response_begin(cases[i].qname, KNOT_RRTYPE_A, MESSAGE_MAX);
-		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
+		answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 		ck_assert_int_eq(result.outcome, cases[i].outcome);
 		knot_pkt_t *pkt = response_parse(&msg);
 		const knot_pktsection_t *records = knot_pkt_section(pkt, KNOT_ANSWER);
@@ -745,7 +735,7 @@ START_TEST(test_large)
 	for (size_t i = 0; i < COUNT(qnames); i++) {
 		alias_chain_t target;
 		message_t msg = response_begin(qnames[i], KNOT_RRTYPE_MX, MESSAGE_MAX);
-		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
+		answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
 		ck_assert(!result.truncated);
 		ck_assert_uint_eq(msg.count[SECTION_ANSWER], 1502 + i);
 		ck_assert_uint_eq(msg.count[SECTION_ADDITIONAL], 1);
@@ -763,7 +753,7 @@ START_TEST(test_large)
 
 	alias_chain_t target;
 	message_t msg = response_begin("huge.example.", KNOT_RRTYPE_A, MESSAGE_MAX);
-	answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
+	answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_A, false, &target);
 	ck_assert(result.truncated && msg.count[SECTION_ANSWER] == 0);
 	knot_pkt_free(response_parse(&msg));
 	free(msg.wire);
@@ -796,7 +786,7 @@ START_TEST(test_many_hosts)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		alias_chain_t target;
 		message_t msg = response_begin(cases[i].qname, KNOT_RRTYPE_MX, MESSAGE_MAX);
-		answer_result_t result = ask(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
+		answer_result_t result = response_answer(snapshot, &msg, KNOT_RRTYPE_MX, false, &target);
 		ck_assert(!result.truncated);
 		ck_assert_uint_eq(msg.count[SECTION_ADDITIONAL], cases[i].hosts);
 		knot_pkt_free(response_parse(&msg));

@@ -8,11 +8,11 @@
  */
 #include <check.h>
 #include <libknot/errcode.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool.h"
 #include "secondary/amend.h"
 #include "secondary/compaction.h"
 #include "secondary/report.h"
@@ -104,36 +104,10 @@ static void no_report(const zone_t *zone, int priority, const char *fmt, va_list
 	(void)zone, (void)priority, (void)fmt, (void)args;
 }
 
-/* The pool, occupied. */
-
-enum { POOL = 4 };
-
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static uv_work_t occupiers[POOL];
-
-static void wait_at_gate(uv_work_t *work)
-{
-	(void)work;
-	pthread_mutex_lock(&gate);
-	pthread_mutex_unlock(&gate);
-}
-
-static void on_passed(uv_work_t *work, int status)
-{
-	(void)work, (void)status;
-}
-
-static void occupy_pool(void)
-{
-	pthread_mutex_lock(&gate);
-	for (unsigned i = 0; i < POOL; i++) {
-		uv_queue_work(&world.loop, &occupiers[i], wait_at_gate, on_passed);
-	}
-}
-
+/*! The pool that was occupied works again, until all is done. */
 static void free_pool(void)
 {
-	pthread_mutex_unlock(&gate);
+	pool_free();
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 }
 
@@ -210,7 +184,7 @@ static void begin_copy(void)
 	full_transfer(1);
 	increment(2);
 	world.arena = arena_hold(refresh_version(world.refresh)->arena);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	refresh_version(world.refresh)->chain.lost_notes = true;
 	compaction_want(&world.compactor, &world.compaction, world.refresh);
 	ck_assert_int_eq(world.compaction.state, COMPACTION_RUNNING);

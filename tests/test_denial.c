@@ -259,22 +259,12 @@ static const struct {
 	{ "x.only.risks", TYPE(DS), ANSWER_REFERRAL, "=only.risks", "=only.risks", "=@ <risks" },
 };
 
-static answer_result_t ask(const snapshot_t *snapshot, message_t *msg, uint16_t qtype, bool dnssec, alias_chain_t *chain)
-{
-	static uint8_t qname[WIRE_NAME_MAX]; /* outlives this for answer_continue() */
-	size_t len = msg->qname_end - MESSAGE_HEADER;
-	memcpy(qname, msg->wire + MESSAGE_HEADER, len);
-	wire_name_lower(qname, len);
-	const question_t question = { .qname = qname, .qname_len = len, .qtype = qtype, .dnssec = dnssec };
-	return answer(snapshot, &question, msg, chain);
-}
-
 /*! Returns the size of the message. */
 static size_t check_whole(chain_t kind, const char *qname, uint16_t qtype, answer_t outcome, const char *expected)
 {
 	alias_chain_t chain;
 	message_t msg = response_begin(qname, qtype, MESSAGE_MAX);
-	answer_result_t result = ask(zones[kind], &msg, qtype, true, &chain);
+	answer_result_t result = response_answer(zones[kind], &msg, qtype, true, &chain);
 	ck_assert_msg(result.outcome == outcome, "%s: outcome %u", qname, result.outcome);
 	ck_assert(!result.truncated);
 	ck_assert_int_eq(result.ede, KNOT_EDNS_EDE_NONE);
@@ -293,7 +283,7 @@ static void check_plain(chain_t kind, const char *qname, uint16_t qtype, answer_
 {
 	alias_chain_t chain;
 	message_t msg = response_begin(qname, qtype, MESSAGE_MAX);
-	answer_result_t result = ask(zones[kind], &msg, qtype, false, &chain);
+	answer_result_t result = response_answer(zones[kind], &msg, qtype, false, &chain);
 	ck_assert_int_eq(result.outcome, outcome);
 	knot_pkt_t *pkt = response_parse(&msg);
 	check_proofs(pkt, kind, "", qname);
@@ -308,7 +298,7 @@ static void check_limits(chain_t kind, const char *qname, uint16_t qtype, size_t
 	for (size_t limit = MESSAGE_HEADER + support_name(qname, name) + 4; limit < full; limit += support_is_full() ? 1 : 9) {
 		alias_chain_t chain;
 		message_t msg = response_begin(qname, qtype, limit);
-		answer_result_t result = ask(zones[kind], &msg, qtype, true, &chain);
+		answer_result_t result = response_answer(zones[kind], &msg, qtype, true, &chain);
 		ck_assert(result.truncated || has_additional);
 		knot_pkt_t *pkt = response_parse(&msg);
 		knot_pkt_free(pkt);
@@ -365,7 +355,7 @@ START_TEST(test_long)
 			uint8_t name[WIRE_NAME_MAX];
 			ck_assert_uint_le(support_name(qname, name), WIRE_NAME_MAX);
 			message_t msg = response_begin(qname, TYPE(A), MESSAGE_MAX);
-			ck_assert_int_eq(ask(zones[kind], &msg, TYPE(A), true, &chain).outcome, ANSWER_NXDOMAIN);
+			ck_assert_int_eq(response_answer(zones[kind], &msg, TYPE(A), true, &chain).outcome, ANSWER_NXDOMAIN);
 			sprintf(expected, "%s<%s <*", kind == NSEC ? "" : "=@ ", label);
 			knot_pkt_t *pkt = response_parse(&msg);
 			check_proofs(pkt, kind, expected, qname);
@@ -388,7 +378,7 @@ START_TEST(test_collision)
 		alias_chain_t chain;
 		message_t msg = response_begin(qnames[i], TYPE(A), MESSAGE_MAX);
 		const size_t size = msg.size;
-		answer_result_t result = ask(zone, &msg, TYPE(A), true, &chain);
+		answer_result_t result = response_answer(zone, &msg, TYPE(A), true, &chain);
 		ck_assert_int_eq(result.outcome, ANSWER_COLLISION);
 		ck_assert_uint_eq(result.rcode, KNOT_RCODE_SERVFAIL);
 		ck_assert(!result.authoritative && !result.truncated);
@@ -396,7 +386,7 @@ START_TEST(test_collision)
 		ck_assert_uint_eq(msg.count[SECTION_AUTHORITY], 0);
 
 		/* Who does not ask for proofs has his answer. */
-		ck_assert_int_eq(ask(zone, &msg, TYPE(A), false, &chain).outcome, ANSWER_NXDOMAIN);
+		ck_assert_int_eq(response_answer(zone, &msg, TYPE(A), false, &chain).outcome, ANSWER_NXDOMAIN);
 		free(msg.wire);
 	}
 	support_free(zone);
@@ -407,7 +397,7 @@ static unsigned count_proofs(const snapshot_t *zone, const char *qname, uint16_t
 {
 	alias_chain_t chain;
 	message_t msg = response_begin(qname, qtype, MESSAGE_MAX);
-	*ret_ede = ask(zone, &msg, qtype, true, &chain).ede;
+	*ret_ede = response_answer(zone, &msg, qtype, true, &chain).ede;
 	knot_pkt_t *pkt = response_parse(&msg);
 	unsigned count = count_records(pkt, NULL, TYPE(NSEC), false) + count_records(pkt, NULL, TYPE(NSEC3), false);
 	ck_assert_uint_eq(count, count_records(pkt, NULL, TYPE(NSEC), true) + count_records(pkt, NULL, TYPE(NSEC3), true));
@@ -496,7 +486,7 @@ START_TEST(test_zones)
 	for (size_t i = 0; i < COUNT(types); i++) {
 		alias_chain_t chain;
 		message_t msg = response_begin("x.far." APEX, types[i], MESSAGE_MAX);
-		ck_assert_int_eq(ask(zones[NSEC3], &msg, types[i], true, &chain).outcome, ANSWER_ALIAS);
+		ck_assert_int_eq(response_answer(zones[NSEC3], &msg, types[i], true, &chain).outcome, ANSWER_ALIAS);
 		msg.size = chain.end;
 		msg.count[SECTION_AUTHORITY] = 0;
 		const question_t question = { .qtype = types[i], .dnssec = true };

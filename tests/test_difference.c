@@ -271,17 +271,9 @@ static const compute_case_t compute_cases[] = {
 	  "2t7b4g4vsa5smi47k61mv5bv1a22bojr NSEC3 1 1 12 AABBCCDD 2t7b4g4vsa5smi47k61mv5bv1a22bojr A\n" },
 };
 
-static char *text_of(const char *soa, const char *rest)
-{
-	char *text = malloc(strlen(soa) + strlen(rest) + 1);
-	ck_assert_ptr_nonnull(text);
-	stpcpy(stpcpy(text, soa), rest);
-	return text;
-}
-
 static snapshot_t *zone_of(const char *soa, const char *rest)
 {
-	char *text = text_of(soa, rest);
+	char *text = support_join(soa, rest);
 	snapshot_t *snapshot = support_zone("example.com", text);
 	free(text);
 	return snapshot;
@@ -290,7 +282,7 @@ static snapshot_t *zone_of(const char *soa, const char *rest)
 static void assert_side(const compute_case_t *c, const difference_t *difference, bool is_added, const char *soa,
                         const char *rest)
 {
-	char *text = text_of(soa, rest);
+	char *text = support_join(soa, rest);
 	char *expected = support_text("example.com", text);
 	char *side = support_side(difference, "example.com", is_added);
 	ck_assert_msg(strcmp(side, expected) == 0, "%s, %s:\n%s\nexpected:\n%s", c->what, is_added ? "added" : "removed",

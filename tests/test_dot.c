@@ -8,10 +8,9 @@
 #include "support.h"
 #include "tls_server.h"
 
-static tls_identity_t authority, stranger, good;
-static char authority_path[] = "/tmp/secondary-test.XXXXXX";
+static tls_client_world_t world;
+static tls_identity_t stranger;
 static tls_trust_t *trust;
-static uv_loop_t loop;
 
 /*! How questions ended. */
 static struct {
@@ -24,26 +23,17 @@ static struct {
 
 static void setup(void)
 {
-	authority = tls_identity_make("authority", -1, 9, NULL);
+	tls_client_setup(&world);
 	stranger = tls_identity_make("stranger", -1, 9, NULL);
-	good = tls_identity_make(TLS_NAME, -1, 9, &authority);
-	signal(SIGPIPE, SIG_IGN); /* as knotd does */
-	strcpy(authority_path, "/tmp/secondary-test.XXXXXX");
-	tls_identity_write(&authority, authority_path);
-	ck_assert_int_eq(tls_trust_new(authority_path, &trust), KNOT_EOK);
-	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	ck_assert_int_eq(tls_trust_new(world.authority_path, &trust), KNOT_EOK);
 	memset(&ended, 0, sizeof(ended));
 }
 
 static void teardown(void)
 {
-	uv_run(&loop, UV_RUN_DEFAULT);
-	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	tls_client_teardown(&world);
 	tls_trust_free(trust);
-	unlink(authority_path);
-	tls_identity_free(&good);
 	tls_identity_free(&stranger);
-	tls_identity_free(&authority);
 }
 
 static void on_done(void *ctx, int ret, const uint8_t *wire, size_t size)
@@ -67,7 +57,7 @@ static dot_client_t *client_of(const struct sockaddr_storage *remote)
 		.remote = remote, .name = TLS_NAME, .trust = trust, .trouble = on_trouble, .trouble_ctx = &ended,
 	};
 	dot_client_t *client = NULL;
-	ck_assert_int_eq(dot_client_new(&loop, &params, &client), KNOT_EOK);
+	ck_assert_int_eq(dot_client_new(&world.loop, &params, &client), KNOT_EOK);
 	return client;
 }
 
@@ -81,7 +71,7 @@ static dot_question_t *ask(dot_client_t *client, uintptr_t number, unsigned time
 		len += sprintf(name + len, "%060d.", 0);
 	}
 	dot_question_t *question = NULL;
-	uv_update_time(&loop);
+	uv_update_time(&world.loop);
 	ck_assert_int_eq(dot_ask(client, wire, tls_query(name, wire), timeout_ms, on_done, (void *)number, &question), KNOT_EOK);
 	return question;
 }
@@ -89,7 +79,7 @@ static dot_question_t *ask(dot_client_t *client, uintptr_t number, unsigned time
 static void await(unsigned count)
 {
 	while (ended.count < count) {
-		ck_assert(uv_run(&loop, UV_RUN_ONCE) != 0 || ended.count == count);
+		ck_assert(uv_run(&world.loop, UV_RUN_ONCE) != 0 || ended.count == count);
 	}
 }
 
@@ -113,7 +103,7 @@ static const struct {
 START_TEST(test_certificates)
 {
 	tls_identity_t identity = tls_identity_make(cases[_i].name, cases[_i].first, cases[_i].last,
-	                                            cases[_i].stranger ? &stranger : &authority);
+	                                            cases[_i].stranger ? &stranger : &world.authority);
 	tls_server_t server;
 	tls_server_start(&server, &identity, TLS_ANSWER);
 	dot_client_t *client = client_of(&server.addr);
@@ -123,7 +113,7 @@ START_TEST(test_certificates)
 		ck_assert_int_eq(ended.ret[i], cases[_i].why == NULL ? KNOT_EOK : KNOT_ECONN);
 	}
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	tls_identity_free(&identity);
 	ck_assert_str_eq(ended.why, cases[_i].why != NULL ? cases[_i].why : "");
@@ -135,7 +125,7 @@ END_TEST
 START_TEST(test_any_order)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_REVERSE);
+	tls_server_start(&server, &world.good, TLS_REVERSE);
 	dot_client_t *client = client_of(&server.addr);
 	for (unsigned i = 0; i < 12; i++) {
 		(void)ask(client, i, 60000);
@@ -146,7 +136,7 @@ START_TEST(test_any_order)
 		ck_assert_uint_eq(ended.order[i], i / 3 * 3 + 2 - i % 3);
 	}
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	ck_assert_uint_eq(server.connections, 1);
 	ck_assert_uint_eq(server.questions, 12);
@@ -158,7 +148,7 @@ END_TEST
 START_TEST(test_closes)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_ONCE);
+	tls_server_start(&server, &world.good, TLS_ONCE);
 	dot_client_t *client = client_of(&server.addr);
 	for (unsigned i = 0; i < 5; i++) {
 		(void)ask(client, i, 60000);
@@ -171,7 +161,7 @@ START_TEST(test_closes)
 	ck_assert_int_eq(ended.ret[5], KNOT_EOK);
 	ck_assert_int_eq(ended.ret[6], KNOT_EOK);
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	ck_assert_uint_ge(server.connections, 7);
 }
@@ -181,7 +171,7 @@ END_TEST
 START_TEST(test_silent)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_SILENT);
+	tls_server_start(&server, &world.good, TLS_SILENT);
 	dot_client_t *client = client_of(&server.addr);
 	(void)ask(client, 0, 300);
 	(void)ask(client, 1, 60000);
@@ -191,7 +181,7 @@ START_TEST(test_silent)
 	(void)ask(client, 2, 300);
 	await(3);
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	ck_assert_uint_eq(server.connections, 2);
 }
@@ -200,13 +190,13 @@ END_TEST
 START_TEST(test_garbage)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_GARBAGE);
+	tls_server_start(&server, &world.good, TLS_GARBAGE);
 	dot_client_t *client = client_of(&server.addr);
 	(void)ask(client, 0, 60000);
 	await(1);
 	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 }
 END_TEST
@@ -214,7 +204,7 @@ END_TEST
 START_TEST(test_nobody)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_ANSWER);
+	tls_server_start(&server, &world.good, TLS_ANSWER);
 	tls_server_stop(&server);
 	dot_client_t *client = client_of(&server.addr);
 	(void)ask(client, 0, 60000);
@@ -229,7 +219,7 @@ END_TEST
 START_TEST(test_cancel)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_REVERSE);
+	tls_server_start(&server, &world.good, TLS_REVERSE);
 	dot_client_t *client = client_of(&server.addr);
 	dot_question_t *one = ask(client, 0, 60000);
 	dot_cancel(one);
@@ -237,7 +227,7 @@ START_TEST(test_cancel)
 	dot_question_t *two = ask(client, 1, 60000);
 	(void)ask(client, 2, 60000);
 	while (__atomic_load_n(&server.questions, __ATOMIC_RELAXED) < 2) {
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&world.loop, UV_RUN_ONCE);
 	}
 	dot_cancel(two);
 	(void)ask(client, 3, 60000); /* All three are answered. */
@@ -245,7 +235,7 @@ START_TEST(test_cancel)
 	ck_assert(ended.order[0] == 3 && ended.order[1] == 2);
 	(void)ask(client, 4, 60000);
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	ck_assert_uint_eq(ended.count, 2);
 	dot_client_free(NULL);
@@ -268,7 +258,7 @@ static void on_done_cancel(void *ctx, int ret, const uint8_t *wire, size_t size)
 START_TEST(test_cancel_in_done)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_ANSWER);
+	tls_server_start(&server, &world.good, TLS_ANSWER);
 	tls_server_stop(&server);
 	dot_client_t *client = client_of(&server.addr);
 	for (uintptr_t i = 0; i < 3; i++) {
@@ -276,7 +266,7 @@ START_TEST(test_cancel_in_done)
 		ck_assert_int_eq(dot_ask(client, wire, tls_query("q.", wire), 60000, on_done_cancel, (void *)i, &others[i]), KNOT_EOK);
 	}
 	await(1);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	ck_assert_uint_eq(ended.count, 1);
 	ck_assert_int_eq(ended.ret[0], KNOT_ECONN);
 	(void)ask(client, 5, 60000); /* It goes on. */
@@ -289,13 +279,13 @@ END_TEST
 START_TEST(test_idle)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_ANSWER);
+	tls_server_start(&server, &world.good, TLS_ANSWER);
 	dot_client_t *client = client_of(&server.addr);
 	for (unsigned i = 0; i < 2; i++) {
 		(void)ask(client, i, 60000);
 		await(i + 1);
 		ck_assert_int_eq(ended.ret[i], KNOT_EOK);
-		uv_run(&loop, UV_RUN_DEFAULT); /* Ends when nothing is open any more. */
+		uv_run(&world.loop, UV_RUN_DEFAULT); /* Ends when nothing is open any more. */
 	}
 	dot_client_free(client);
 	tls_server_stop(&server);
@@ -322,7 +312,7 @@ START_TEST(test_no_handshake)
 	}
 	ck_assert_uint_eq(ended.troubles, 0);
 	dot_client_free(client);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	close(fd);
 }
 END_TEST

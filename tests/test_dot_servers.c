@@ -9,9 +9,8 @@
 
 #define SERVERS_MAX 3
 
-static tls_identity_t authority, good, wrong;
-static char authority_path[] = "/tmp/secondary-test.XXXXXX";
-static uv_loop_t loop;
+static tls_client_world_t world;
+static tls_identity_t wrong;
 
 static struct {
 	unsigned count;
@@ -21,24 +20,15 @@ static struct {
 
 static void setup(void)
 {
-	authority = tls_identity_make("authority", -1, 9, NULL);
-	good = tls_identity_make(TLS_NAME, -1, 9, &authority);
-	wrong = tls_identity_make("wrong.example", -1, 9, &authority);
-	signal(SIGPIPE, SIG_IGN); /* as knotd does */
-	strcpy(authority_path, "/tmp/secondary-test.XXXXXX");
-	tls_identity_write(&authority, authority_path);
-	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	tls_client_setup(&world);
+	wrong = tls_identity_make("wrong.example", -1, 9, &world.authority);
 	memset(&ended, 0, sizeof(ended));
 }
 
 static void teardown(void)
 {
-	uv_run(&loop, UV_RUN_DEFAULT);
-	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	unlink(authority_path);
-	tls_identity_free(&good);
+	tls_client_teardown(&world);
 	tls_identity_free(&wrong);
-	tls_identity_free(&authority);
 }
 
 static void on_done(void *ctx, int ret, const uint8_t *wire, size_t size)
@@ -54,10 +44,10 @@ static void ask(dot_servers_t *servers)
 	uint8_t wire[DOT_QUERY_MAX];
 	dot_servers_question_t *question;
 	const unsigned before = ended.count;
-	uv_update_time(&loop);
+	uv_update_time(&world.loop);
 	ck_assert_int_eq(dot_servers_ask(servers, wire, tls_query("www.example.", wire), on_done, NULL, &question), KNOT_EOK);
 	while (ended.count == before) {
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&world.loop, UV_RUN_ONCE);
 	}
 }
 
@@ -85,22 +75,22 @@ START_TEST(test_choice)
 	const unsigned count = strlen(cases[_i].servers);
 	for (unsigned i = 0; i < count; i++) {
 		const char kind = cases[_i].servers[i];
-		tls_server_start(&server[i], kind == 'w' ? &wrong : &good, kind == 'f' ? TLS_SERVFAIL : kind == 's' ? TLS_SILENT : TLS_ANSWER);
+		tls_server_start(&server[i], kind == 'w' ? &wrong : &world.good, kind == 'f' ? TLS_SERVFAIL : kind == 's' ? TLS_SILENT : TLS_ANSWER);
 		addr[i] = server[i].addr;
 		if (kind == 'd') {
 			tls_server_stop(&server[i]);
 		}
 	}
-	const dot_servers_params_t params = { .servers = addr, .count = count, .name = TLS_NAME, .ca_file = authority_path };
+	const dot_servers_params_t params = { .servers = addr, .count = count, .name = TLS_NAME, .ca_file = world.authority_path };
 	dot_servers_t *servers;
-	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_EOK);
+	ck_assert_int_eq(dot_servers_new(&world.loop, &params, &servers), KNOT_EOK);
 	for (unsigned i = 0; i < 3; i++) {
 		ask(servers);
 		ck_assert_int_eq(ended.ret, cases[_i].ret);
 		ck_assert_uint_eq(ended.rcode, cases[_i].rcode);
 	}
 	dot_servers_free(servers);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	for (unsigned i = 0; i < count; i++) {
 		if (cases[_i].servers[i] != 'd') {
 			tls_server_stop(&server[i]);
@@ -113,13 +103,13 @@ END_TEST
 START_TEST(test_cancel)
 {
 	tls_server_t server;
-	tls_server_start(&server, &good, TLS_SILENT);
-	const dot_servers_params_t params = { .servers = &server.addr, .count = 1, .name = TLS_NAME, .ca_file = authority_path };
+	tls_server_start(&server, &world.good, TLS_SILENT);
+	const dot_servers_params_t params = { .servers = &server.addr, .count = 1, .name = TLS_NAME, .ca_file = world.authority_path };
 	dot_servers_t *servers;
 	dot_servers_question_t *question;
 	uint8_t wire[DOT_QUERY_MAX];
 	const size_t len = tls_query("www.example.", wire);
-	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_EOK);
+	ck_assert_int_eq(dot_servers_new(&world.loop, &params, &servers), KNOT_EOK);
 	for (unsigned i = 0; i < 3; i++) {
 		ck_assert_int_eq(dot_servers_ask(servers, wire, len, on_done, NULL, &question), KNOT_EOK);
 		if (i == 1) {
@@ -129,7 +119,7 @@ START_TEST(test_cancel)
 	dot_servers_cancel(NULL);
 	dot_servers_free(servers);
 	dot_servers_free(NULL);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	tls_server_stop(&server);
 	ck_assert_uint_eq(ended.count, 0);
 }
@@ -140,7 +130,7 @@ START_TEST(test_no_authorities)
 	const struct sockaddr_storage addr = { .ss_family = AF_INET };
 	const dot_servers_params_t params = { .servers = &addr, .count = 1, .name = TLS_NAME, .ca_file = "/dev/null" };
 	dot_servers_t *servers;
-	ck_assert_int_eq(dot_servers_new(&loop, &params, &servers), KNOT_ENOENT);
+	ck_assert_int_eq(dot_servers_new(&world.loop, &params, &servers), KNOT_ENOENT);
 }
 END_TEST
 

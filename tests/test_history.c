@@ -56,14 +56,7 @@ static const char *way(const history_t *history, uint32_t from, uint32_t to, siz
 		ck_assert_ptr_null(run.item);
 		return text;
 	}
-	size_t octets = 0;
-	char *end = text + sprintf(text, "%u ", run.item[0]->from);
-	for (size_t i = 0; i < run.count; i++) {
-		ck_assert(i == 0 || run.item[i - 1]->to == run.item[i]->from);
-		end += sprintf(end, "%u ", run.item[i]->to);
-		octets += run.item[i]->size;
-	}
-	ck_assert_uint_eq(octets, run.octets);
+	support_way(&run, text, sizeof(text));
 	history_run_clear(&run);
 	ck_assert_ptr_null(run.item);
 	history_run_clear(&run);

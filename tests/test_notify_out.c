@@ -152,16 +152,6 @@ static void peer_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf, con
 	ck_assert_int_ge(uv_udp_try_send(udp, &reply, 1, from), 0);
 }
 
-static struct sockaddr_storage loopback(unsigned port)
-{
-	struct sockaddr_storage addr = { 0 };
-	struct sockaddr_in *in = (struct sockaddr_in *)&addr;
-	in->sin_family = AF_INET;
-	in->sin_port = htons(port);
-	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return addr;
-}
-
 /*! At any port, or again at one that it had. */
 static void peer_start(peer_t *peer, manner_t manner, unsigned port)
 {
@@ -169,7 +159,7 @@ static void peer_start(peer_t *peer, manner_t manner, unsigned port)
 	peer->manner = manner;
 	uv_udp_init(&loop, &peer->udp);
 	peer->udp.data = peer;
-	struct sockaddr_storage addr = loopback(port);
+	struct sockaddr_storage addr = support_loopback(port);
 	ck_assert_int_eq(uv_udp_bind(&peer->udp, (struct sockaddr *)&addr, 0), 0);
 	int len = sizeof(addr);
 	uv_udp_getsockname(&peer->udp, (struct sockaddr *)&addr, &len);
@@ -192,9 +182,9 @@ static void peer_stop(peer_t *peer)
 static stanza_t *stanza(unsigned count, const unsigned ports[])
 {
 	stanza_t *made = stanza_new(1, count);
-	made->primary[0].addr = loopback(1);
+	made->primary[0].addr = support_loopback(1);
 	for (unsigned i = 0; i < count; i++) {
-		made->target[i].addr = loopback(ports[i]);
+		made->target[i].addr = support_loopback(ports[i]);
 	}
 	return stanza_intern(made);
 }
@@ -295,8 +285,8 @@ START_TEST(test_signed)
 	peer_start(&peer, _i == 0 ? ANSWER : UNSIGNED, 0);
 	ck_assert_int_eq(knot_tsig_key_init(&peer.key, "hmac-sha256", "key.", SECRET), 0);
 	stanza_t *settings = stanza_new(1, 1);
-	settings->primary[0].addr = loopback(1);
-	settings->target[0].addr = loopback(peer.port);
+	settings->primary[0].addr = support_loopback(1);
+	settings->target[0].addr = support_loopback(peer.port);
 	ck_assert_int_eq(knot_tsig_key_init(&settings->target[0].key, "hmac-sha256", "key.", SECRET), 0);
 	settings = stanza_intern(settings);
 	tell(settings);

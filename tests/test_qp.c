@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "fuzz_qp.c"
+#include "support.h"
 
 /*! \brief Reads a name in presentation format, absolute or not; "\DDD" as usual. */
 static name_t name_parse(const char *text)
@@ -467,9 +468,7 @@ static void put_given(const name_t *name)
 START_TEST(order_makes_no_difference)
 {
 	enum { NAMES = 300 };
-	const char *given = getenv("SEED");
-	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) + _i;
-	printf("order_makes_no_difference: SEED=%llu\n", (unsigned long long)seed);
+	uint64_t seed = support_seed() + _i;
 
 	name_t name[NAMES];
 	size_t count = random_next(&seed) % NAMES;
@@ -534,12 +533,8 @@ END_TEST
 START_TEST(random_programs_agree_with_oracle)
 {
 	static uint8_t program[4096];
-	const char *given = getenv("SEED");
-	bool is_full = getenv("TEST_FULL") != NULL;
-	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-
-	printf("random_programs_agree_with_oracle: SEED=%llu\n", (unsigned long long)seed);
-	fflush(stdout);
+	const bool is_full = support_is_full();
+	uint64_t seed = support_seed();
 	for (unsigned round = 0; round < (is_full ? 4000 : 120); round++) {
 		size_t size = 64 << (round % 6);
 		for (size_t i = 0; i < size; i++) {

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,7 +35,7 @@ typedef struct {
 	char instance;
 } site_t;
 
-static char directory[64];
+static char directory[SUPPORT_DIRECTORY_MAX];
 static uv_loop_t loop;
 static saver_t saver;
 static char log_text[4096];
@@ -56,8 +55,7 @@ static void setup(void)
 	rcu_register_thread();
 	report_set_sink(on_report);
 	log_text[0] = '\0';
-	strcpy(directory, access("/dev/shm", W_OK) == 0 ? "/dev/shm/secondary-saver.XXXXXX" : "/tmp/secondary-saver.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	support_directory_make(directory);
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	saver_init(&saver, &loop);
 }
@@ -68,12 +66,7 @@ static void teardown(void)
 	uv_run(&loop, UV_RUN_DEFAULT);
 	saver_clear(&saver);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	DIR *dir = opendir(directory);
-	for (const struct dirent *entry; (entry = readdir(dir)) != NULL; ) {
-		(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	closedir(dir);
-	ck_assert_int_eq(rmdir(directory), 0);
+	support_directory_remove(directory);
 	report_set_sink(NULL);
 	rcu_barrier();
 	rcu_barrier();
@@ -430,14 +423,6 @@ START_TEST(test_file_taken_away)
 }
 END_TEST
 
-static void limit_files(rlim_t size)
-{
-	struct rlimit limit;
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /*! \brief A disk without room: others are told all the same, there is one line, and the next version that finds room is kept whole. */
 START_TEST(test_no_room)
 {
@@ -447,7 +432,7 @@ START_TEST(test_no_room)
 	site_begin(&other, "other.", directory);
 	publish(&site, 1, true);
 	settle();
-	limit_files(0);
+	support_limit_files(0);
 	publish(&site, 2, true);
 	settle();
 	publish(&site, 2, false); /* forced: what the file has is of no use for what follows */
@@ -455,7 +440,7 @@ START_TEST(test_no_room)
 	settle();
 	publish(&site, 3, true);
 	settle();
-	limit_files(RLIM_INFINITY);
+	support_limit_files(RLIM_INFINITY);
 	ck_assert_uint_eq(site.kept, 4);
 	ck_assert_uint_eq(other.kept, 1);
 	char line[200];

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,29 +26,20 @@
 static const store_times_t times = { .checked_at = NOW - 100, .expires_at = NOW + 1000 };
 static const uint8_t example[] = "\7example";
 
-static char directory[64];
+static char directory[SUPPORT_DIRECTORY_MAX];
 static store_t *store;
 
 static void setup(void)
 {
 	rcu_register_thread();
-	/* In memory where there is such a place: nothing here is about a disk. */
-	strcpy(directory, access("/dev/shm", W_OK) == 0 ? "/dev/shm/secondary-store.XXXXXX" : "/tmp/secondary-store.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	support_directory_make(directory);
 	ck_assert_int_eq(store_open(directory, &store), KNOT_EOK);
 }
 
 static void teardown(void)
 {
 	store_close(store);
-	DIR *dir = opendir(directory);
-	for (const struct dirent *entry; (entry = readdir(dir)) != NULL; ) {
-		if (unlinkat(dirfd(dir), entry->d_name, 0) != 0) {
-			(void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
-		}
-	}
-	closedir(dir);
-	ck_assert_int_eq(rmdir(directory), 0);
+	support_directory_remove(directory);
 	rcu_barrier();
 	rcu_barrier();
 	rcu_unregister_thread();
@@ -555,14 +545,6 @@ START_TEST(test_gone)
 }
 END_TEST
 
-static void limit_files(rlim_t size)
-{
-	struct rlimit limit;
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /*! \brief No room, wherever it ends: what there was stays, and can be gone on with. */
 START_TEST(test_no_room)
 {
@@ -575,11 +557,11 @@ START_TEST(test_no_room)
 	ck_assert_int_eq(difference_compute(version[1], version[2], 0, &difference), KNOT_EOK);
 	for (size_t room = 0; room + 100 < file.image_end; room += 41) {
 		const store_file_t was = file;
-		limit_files(room); /* From here on check's own files have no room either. */
+		support_limit_files(room); /* From here on check's own files have no room either. */
 		int written = store_write(store, example, version[2], &times, &file);
-		limit_files(file.end + room % 100);
+		support_limit_files(file.end + room % 100);
 		int appended = store_append(store, example, &difference, 1, &times, &file);
-		limit_files(RLIM_INFINITY);
+		support_limit_files(RLIM_INFINITY);
 		ck_assert_int_eq(written, -EFBIG);
 		ck_assert_int_eq(appended, -EFBIG);
 		ck_assert_int_eq(memcmp(&file, &was, sizeof(file)), 0);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "secondary/tsig_client.h"
+#include "support.h"
 
 #define MESSAGE_MAX 1024
 
@@ -523,15 +524,11 @@ END_TEST
 /*! Random octets, and random changes of signed messages: never accepted, never a read out of bounds. */
 START_TEST(test_random)
 {
-	const char *text = getenv("SEED");
-	unsigned seed = text != NULL ? strtoul(text, NULL, 0) : (unsigned)time(NULL);
-	printf("SEED=%u\n", seed);
-	srandom(seed);
-
+	srandom(support_seed());
 	stream_t stream = stream_begin("hmac-sha256");
 	message_t genuine = make_answer(1);
 	server_sign(&stream, &genuine);
-	unsigned rounds = getenv("TEST_FULL") != NULL ? 3000000 : 30000;
+	unsigned rounds = support_is_full() ? 3000000 : 30000;
 	for (unsigned i = 0; i < rounds; i++) {
 		size_t len = i % 2 ? genuine.len : (size_t)random() % 200;
 		uint8_t *msg = calloc(1, len + 1);

@@ -8,11 +8,11 @@
  */
 #include <check.h>
 #include <libknot/errcode.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool.h"
 #include "secondary/versions.h"
 #include "support.h"
 
@@ -92,49 +92,13 @@ static const char *way(uint32_t from)
 	rcu_read_lock();
 	int ret = history_find(&world.zone->history, from, zone_borrow(world.zone)->soa.serial, SIZE_MAX, &run);
 	rcu_read_unlock();
-	char *end = text;
-	*end = '\0';
-	if (ret == KNOT_EOK) {
-		end += sprintf(end, "%u ", run.item[0]->from);
-	}
+	ck_assert_int_eq(ret == KNOT_EOK, run.count > 0);
 	for (size_t i = 0; i < run.count; i++) {
 		ck_assert(difference_is_sound(run.item[i]));
-		end += sprintf(end, "%u ", run.item[i]->to);
 	}
+	support_way(&run, text, sizeof(text));
 	history_run_clear(&run);
 	return text;
-}
-
-/* The pool, occupied. */
-
-enum { POOL = 4 };
-
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static uv_work_t occupiers[POOL];
-
-static void wait_at_gate(uv_work_t *work)
-{
-	(void)work;
-	pthread_mutex_lock(&gate);
-	pthread_mutex_unlock(&gate);
-}
-
-static void on_passed(uv_work_t *work, int status)
-{
-	(void)work, (void)status;
-}
-
-static void occupy_pool(void)
-{
-	pthread_mutex_lock(&gate);
-	for (unsigned i = 0; i < POOL; i++) {
-		uv_queue_work(&world.loop, &occupiers[i], wait_at_gate, on_passed);
-	}
-}
-
-static void free_pool(void)
-{
-	pthread_mutex_unlock(&gate);
 }
 
 /* Cases. */
@@ -179,7 +143,7 @@ START_TEST(test_meanwhile)
 	open_with(1 << 20);
 	always_aside();
 	publish(1);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(2);
 	publish(3);
 	publish(4);
@@ -189,7 +153,7 @@ START_TEST(test_meanwhile)
 	publish(8);
 	ck_assert_uint_eq(world.told, 1);
 	ck_assert_uint_eq(world.zone->history.count, 0);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_str_eq(way(1), "1 2 4 5 6 8 ");
 	/* After two comparisons, as another one waited, and at the end nobody was owed anything. */
@@ -203,10 +167,10 @@ START_TEST(test_told_when_nothing_waits)
 	open_with(1 << 20);
 	always_aside();
 	publish(1);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(2);
 	publish(3);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_uint_eq(world.told, 2);
 	ck_assert_uint_eq(world.told_count, 2);
@@ -235,13 +199,13 @@ START_TEST(test_forced)
 	publish(1);
 	publish(3);
 	run_loop();
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(5);
 	publish(forced[_i].serial);
 	ck_assert_uint_eq(world.zone->history.count, 0);
 	ck_assert_uint_eq(world.told, forced[_i].aside ? 3 : 4);
 	publish(forced[_i].next);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_str_eq(way(1), "");
 	ck_assert_str_eq(way(forced[_i].serial), forced[_i].way);
@@ -333,12 +297,12 @@ START_TEST(test_closed)
 	open_with(1 << 20);
 	always_aside();
 	publish(1);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(2);
 	publish(3);
 	publish_increment(4);
 	versions_close(&world.versions);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_uint_eq(world.told, 1);
 	ck_assert_uint_eq(world.zone->history.count, 0);
@@ -362,14 +326,14 @@ START_TEST(test_forgotten)
 	publish(2);
 	run_loop();
 	ck_assert_uint_eq(world.told, 2);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(3);
 	publish_increment(4);
 	zone_publish(world.zone, NULL, 0);
 	world.last = NULL;
 	versions_forget(&world.versions);
 	ck_assert_uint_eq(world.zone->history.count, 0);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_uint_eq(world.told, 2);
 	ck_assert_uint_eq(world.zone->history.count, 0);
@@ -388,13 +352,13 @@ START_TEST(test_off_meanwhile)
 	open_with(1 << 20);
 	always_aside();
 	publish(1);
-	occupy_pool();
+	pool_occupy(&world.loop);
 	publish(2);
 	publish(3);
 	ck_assert_uint_eq(world.told, 1);
 	versions_set_max(&world.versions, 0);
 	ck_assert_uint_eq(world.told, 2);
-	free_pool();
+	pool_free();
 	run_loop();
 	ck_assert_uint_eq(world.told, 2);
 	ck_assert_uint_eq(world.zone->history.count, 0);

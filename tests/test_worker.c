@@ -415,21 +415,11 @@ static void wake(primary_server_t *server)
 	ck_assert_int_eq(write(server->wake, &one, sizeof(one)), sizeof(one));
 }
 
-static struct sockaddr_storage loopback(unsigned port)
-{
-	struct sockaddr_storage addr = { 0 };
-	struct sockaddr_in *in = (struct sockaddr_in *)&addr;
-	in->sin_family = AF_INET;
-	in->sin_port = htons(port);
-	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return addr;
-}
-
 /*! Both sockets on one port that is free for both. */
 static void listen_both(primary_server_t *server)
 {
 	for (unsigned tries = 0; tries < 100; tries++) {
-		struct sockaddr_storage addr = loopback(0);
+		struct sockaddr_storage addr = support_loopback(0);
 		socklen_t len = sizeof(struct sockaddr_in);
 		server->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		server->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -506,7 +496,7 @@ static stanza_t *stanza(unsigned count, const unsigned ports[])
 	made->transfer_timeout_ms = 60000;
 	made->transfer_idle_timeout_ms = 20000;
 	for (unsigned i = 0; i < count; i++) {
-		made->primary[i].addr = loopback(ports[i]);
+		made->primary[i].addr = support_loopback(ports[i]);
 	}
 	return made;
 }
@@ -560,7 +550,7 @@ static int command(zone_t *zone, refresh_command_t what)
 
 static void notify(zone_t *zone)
 {
-	struct sockaddr_storage from = loopback(1);
+	struct sockaddr_storage from = support_loopback(1);
 	worker_notify(zone, &from, false, 0);
 }
 
@@ -591,7 +581,7 @@ START_TEST(test_bootstrap_and_notify)
 	ck_assert_ptr_nonnull(strstr(log_text, ", 2 messages, 1"));
 
 	server_set(&server, ANSWER, 2);
-	struct sockaddr_storage from = loopback(1);
+	struct sockaddr_storage from = support_loopback(1);
 	worker_notify(zone, &from, true, 2);
 	AWAIT_LOG("zone updated, ");
 	AWAIT_LOG("serial 1 -> 2");
@@ -811,7 +801,7 @@ END_TEST
 /*! A socket that NOTIFY comes to, and never answers. */
 static int target_open(unsigned *ret_port)
 {
-	struct sockaddr_storage addr = loopback(0);
+	struct sockaddr_storage addr = support_loopback(0);
 	socklen_t len = sizeof(struct sockaddr_in);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
@@ -838,7 +828,7 @@ static stanza_t *telling(unsigned port, unsigned target)
 	memcpy(made, plain, offsetof(stanza_t, primary_count));
 	made->next = NULL;
 	made->primary[0] = plain->primary[0];
-	made->target[0].addr = loopback(target);
+	made->target[0].addr = support_loopback(target);
 	stanza_release(plain);
 	return made;
 }
@@ -1167,7 +1157,7 @@ START_TEST(test_absorbed_notify)
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT(is_held);
 	server_set(&server, ANSWER, 2);
-	struct sockaddr_storage from = loopback(1);
+	struct sockaddr_storage from = support_loopback(1);
 	worker_notify(zone, &from, true, 1);
 	worker_notify(zone, &from, true, 2);
 	release();
@@ -1320,7 +1310,7 @@ static void *race_read(void *unused)
 static void *race_notify(void *unused)
 {
 	rcu_register_thread();
-	struct sockaddr_storage from = loopback(1);
+	struct sockaddr_storage from = support_loopback(1);
 	for (uint32_t i = 0; !__atomic_load_n(&race.stop, __ATOMIC_RELAXED); i++) {
 		rcu_read_lock();
 		worker_notify(race.zone, &from, i % 3 != 0, i);

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <libknot/libknot.h>
 
@@ -91,6 +92,32 @@ static inline void tls_identity_write(const tls_identity_t *identity, char *path
 	ck_assert_int_eq(write(fd, pem.data, pem.size), pem.size);
 	close(fd);
 	gnutls_free(pem.data);
+}
+
+/*! What a client of such servers has: an authority that it trusts, in a file, and a loop. */
+typedef struct {
+	tls_identity_t authority, good;       /*!< \a good: signed, for TLS_NAME. */
+	char authority_path[32];
+	uv_loop_t loop;
+} tls_client_world_t;
+
+static inline void tls_client_setup(tls_client_world_t *world)
+{
+	world->authority = tls_identity_make("authority", -1, 9, NULL);
+	world->good = tls_identity_make(TLS_NAME, -1, 9, &world->authority);
+	signal(SIGPIPE, SIG_IGN); /* as knotd does */
+	strcpy(world->authority_path, "/tmp/secondary-test.XXXXXX");
+	tls_identity_write(&world->authority, world->authority_path);
+	ck_assert_int_eq(uv_loop_init(&world->loop), 0);
+}
+
+static inline void tls_client_teardown(tls_client_world_t *world)
+{
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	ck_assert_int_eq(uv_loop_close(&world->loop), 0);
+	unlink(world->authority_path);
+	tls_identity_free(&world->good);
+	tls_identity_free(&world->authority);
 }
 
 static inline bool tls_read(gnutls_session_t session, uint8_t *dst, size_t len)
