@@ -666,8 +666,11 @@ def message(name, rdtype="A", rdclass="IN", do=False, payload=1232, rd=False, op
 
 def ask(server, query_message, tcp=False, timeout=None, source=None):
     """Sends a message as it is and returns the response."""
-    send = dns.query.tcp if tcp else dns.query.udp
-    return send(query_message, server.address, port=server.port, source=source, timeout=timeout or 5 * SLOWNESS)
+    where = {"where": server.address, "port": server.port, "source": source, "timeout": timeout or 5 * SLOWNESS}
+    if tcp:
+        return dns.query.tcp(query_message, **where)
+    # A late answer to somebody who had the port before is nobody's business.
+    return dns.query.udp(query_message, ignore_unexpected=True, **where)
 
 
 def query(server, name, rdtype="A", *, tcp=False, timeout=None, source=None, **flags):

@@ -112,7 +112,7 @@ def test_stock_secondaries_learn_at_once(servers, scope, mirror, keyed):
     downstream.start()
     await_serial(downstream, ZONE, 1)
     primary.change(ZONE, "www 60 A 192.0.2.77")
-    await_serial(downstream, ZONE, 2, timeout=10)
+    await_serial(downstream, ZONE, 2)
     module.await_log(rf"notify, outgoing, remote 127\.0\.0\.1@{downstream.port}, serial 2$")
 
 

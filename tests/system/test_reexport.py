@@ -28,7 +28,7 @@ ZONE = "example.com"
 def pull(server, zone, *words, program="kdig"):
     """All records that a transfer gives, as sorted lines; words are further arguments of the client."""
     def look():
-        done = subprocess.run([tool(program), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", *words],
+        done = subprocess.run([tool(program), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", "+time=60", *words],
                               capture_output=True, text=True, timeout=60 * SLOWNESS)
         return done.stdout + done.stderr, sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line and not line.startswith(";"))
     if server.kind == "nsd":
@@ -412,7 +412,7 @@ def test_connection_is_used_again(servers):
 
 # --- time and trouble
 
-#: A client may take its time in some of these tests.
+#: A client may take its time in some of these tests, or has to: fifty at once beside other tests are slower than half a second.
 PATIENT = "    tcp-io-timeout: 60000\n"
 
 
@@ -459,12 +459,14 @@ def test_removed_zone_ends_the_transfer(servers, scope):
 
 
 def test_vanished_client_pins_nothing(servers, scope):
-    _, secondary = exporter(servers, {ZONE: big_text()}, scope)
+    """It is noticed when it goes, not when a message has had its time."""
+    _, secondary = exporter(servers, {ZONE: big_text()}, scope, server_conf=PATIENT)
     for _ in range(5):
+        seen = secondary.log_position()
         client = Client(secondary)
         client.message()
         client.close()
-        secondary.await_log(r"AXFR, outgoing, remote 127.0.0.1@\d+, failed \(connection closed or stalled\), 0.\d\d seconds, \d+ messages")
+        secondary.await_log(r"AXFR, outgoing, remote 127.0.0.1@\d+, failed \(connection closed or stalled\), \d+\.\d\d seconds, \d+ messages", after=seen)
     assert len(pull(secondary, ZONE)) == records(100_000)
 
 
@@ -475,14 +477,14 @@ def test_stalled_client_is_dropped(servers, scope):
     client.message()
     seen = secondary.log_position()
     assert query(secondary, f"host1.{ZONE}").answer
-    secondary.await_log(r"AXFR, outgoing, remote 127.0.0.1@\d+, failed \(connection closed or stalled\), [01].\d\d seconds", after=seen, timeout=10)
+    secondary.await_log(r"AXFR, outgoing, remote 127.0.0.1@\d+, failed \(connection closed or stalled\), \d+\.\d\d seconds", after=seen)
     with pytest.raises((EOFError, ConnectionError)):
         client.drain(records(100_000))
     client.close()
 
 
 def test_many_at_once(servers, scope):
-    primary, secondary = exporter(servers, {ZONE: big_text(count=5000)}, scope, workers=4)
+    primary, secondary = exporter(servers, {ZONE: big_text(count=5000)}, scope, server_conf=PATIENT, workers=4)
     expected, results = pull(primary, ZONE), []
 
     def fetch():
@@ -497,7 +499,7 @@ def test_many_at_once(servers, scope):
 
 def test_pulls_during_reloads_and_changes(servers, scope):
     """Each transfer is one version from its first record to its last."""
-    primary, secondary = exporter(servers, {ZONE: big_text(count=5000)}, scope, workers=4)
+    primary, secondary = exporter(servers, {ZONE: big_text(count=5000)}, scope, server_conf=PATIENT, workers=4)
     done, serials, trouble = threading.Event(), [], []
 
     def fetch():
@@ -564,7 +566,7 @@ def test_chain(servers, sign):
     for _ in range(3):
         serial += 1
         primary.change(zone, f"new{serial} 3600 A 192.0.2.9")
-        await_serial(mirror, zone, serial, timeout=5)
+        await_serial(mirror, zone, serial)
         assert pull(mirror, zone) == pull(primary, zone) == pull(far, zone)
     for server, after in zip(chain[1:], seen[1:]):
         server.await_log(rf"notify, incoming, .*serial {serial}$", after=after)
