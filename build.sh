@@ -25,12 +25,13 @@ usage()
 	cat <<-'END'
 	usage: ./build.sh COMMAND
 	  run [--once]           three servers to look at: a primary, knotd with the module, and a secondary of that
-	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan hostile valgrind full, or a file (notify: test_notify.py)
+	  test [SUITE…]          all tests; or some of: compile unit tsan fuzz system asan hostile torture valgrind full, or a file (notify: test_notify.py)
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory, with manual page and examples (DESTDIR is honoured)
 	  package                build/knot-module-secondary_VERSION_ARCH.deb, for the Knot that is installed
 	  bench [NAME…]          measures: answer load swap increment zones transfer upstream reload store growth, or a room: bench_NAME.c (BENCH_SIZE=small: tries it)
 	  fuzz TARGET SECONDS    fuzzes one room
+	  torture SECONDS        everything at once, with a module under ASan and then under TSan
 	  deps                   installs the packages that the commands need; each command does so itself
 	END
 }
@@ -225,6 +226,7 @@ main()
 	test) command_test "$@" ;;
 	bench) command_bench "$@" ;;
 	fuzz) command_fuzz "$@" ;;
+	torture) command_torture "$@" ;;
 	install) deps_run; build; install_module ;;
 	package) deps_package; knot_check; package_module ;;
 	help | -h | --help) usage ;;

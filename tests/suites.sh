@@ -251,9 +251,56 @@ suite_valgrind()
 		SECONDARY_SLOWNESS=10 system_run valgrind "" tests/system/test_memory.py
 }
 
+# --- torture: everything at once, in knotd with an instrumented module
+
+# What a server is preloaded with that tells how much memory is in use.
+torture_heap() { gcc -O1 -g -Wall -Wextra -Werror -shared -fPIC -o build/heap.so tests/torture/heap.c -lpthread; }
+
+# torture_asan SECONDS: little of what was freed is kept back, so that the size of the process means something
+torture_asan()
+{
+	build_in build-asan -Db_sanitize=address,undefined -Db_lundef=false || return
+	ASAN_OPTIONS=quarantine_size_mb=1:thread_local_quarantine_size_kb=64 \
+		SECONDARY_SO=$ROOT/build-asan/secondary.so SECONDARY_PRELOAD="$(gcc -print-file-name=libasan.so) $ROOT/build/heap.so" SECONDARY_SLOWNESS=3 \
+		"$PYTHON" -B tests/torture/torture.py "$1"
+}
+
+# torture_tsan SECONDS
+torture_tsan()
+{
+	local fixed=("setarch -R")
+	setarch -R true 2>/dev/null || fixed=()
+	build_in build-tsan -Db_sanitize=thread -Db_lundef=false || return
+	TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$ROOT/tests/torture/tsan.supp SECONDARY_WRAP=${fixed[*]} \
+		SECONDARY_SO=$ROOT/build-tsan/secondary.so SECONDARY_PRELOAD="$(gcc -print-file-name=libtsan.so) $ROOT/build/heap.so" SECONDARY_SLOWNESS=3 \
+		"$PYTHON" -B tests/torture/torture.py "$1"
+}
+
+# torture_run SECONDS: half of them in each build; each is a test
+torture_run()
+{
+	local kind
+	torture_heap || { fail "tests/torture/heap.c"; return; }
+	for kind in asan tsan; do
+		if "torture_$kind" $(($1 / 2)); then tally_add 1 0 0; else fail "torture, $kind"; fi
+	done
+}
+
+suite_torture() { torture_run 16; }
+
+command_torture()
+{
+	[[ ${1:-} =~ ^[1-9][0-9]*$ && $# -eq 1 ]] || die "usage: ./build.sh torture SECONDS"
+	deps_test
+	build
+	torture_run "$1"
+	printf '\n%d passed, %d failed\n' "$PASSED" "$FAILED"
+	[[ $FAILED -eq 0 ]]
+}
+
 # --- all together
 
-EVERYDAY=(compile unit tsan fuzz system asan hostile valgrind)
+EVERYDAY=(compile unit tsan fuzz system asan hostile torture valgrind)
 TIMES=()
 
 suite_run()

@@ -109,6 +109,13 @@ def free_port(address="127.0.0.1"):
     raise AssertionError(f"no free port at {address}")
 
 
+def replace_file(path, text):
+    """Never half a file, nor one that is cut while a server still reads the one before (knotd maps its configuration)."""
+    aside = path.with_suffix(".aside")
+    aside.write_text(text)
+    os.replace(aside, path)
+
+
 def listens(path):
     """Does anybody accept connections at this socket? A file of that name may be left over from a killed server."""
     with socket.socket(socket.AF_UNIX) as client:
@@ -220,6 +227,7 @@ class Server:
                 environment["LD_PRELOAD"] = preload
             options = f"log_path={self.path}/report:exitcode=99"
             environment["ASAN_OPTIONS"] = f"{options}:{os.environ.get('ASAN_OPTIONS', '')}"
+            environment["TSAN_OPTIONS"] = f"{options}:{os.environ.get('TSAN_OPTIONS', '')}"
             environment["UBSAN_OPTIONS"] = f"{options}:print_stacktrace=1:{os.environ.get('UBSAN_OPTIONS', '')}"
         return environment
 
@@ -237,7 +245,7 @@ class Server:
 
     def write_config(self):
         self.prepare()
-        self.conf.write_text(self.config())
+        replace_file(self.conf, self.config())
 
     def launch(self):
         """Starts the process with what stands in its directory; start() is this and its surroundings."""
