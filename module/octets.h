@@ -2,10 +2,11 @@
 /*!
  * \file
  *
- * \brief Octets of messages, for the rooms that write records on a hot path (section, transfer_out).
+ * \brief Octets of names and messages, for the rooms that read or write them on a hot path (qp, section, transfer_out).
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,6 +22,37 @@ static inline void set16(uint8_t *p, uint16_t value)
 {
 	p[0] = value >> 8;
 	p[1] = value;
+}
+
+static inline uint32_t load32(const uint8_t *p)
+{
+	uint32_t value;
+	memcpy(&value, p, sizeof(value));
+	return value;
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+	uint64_t value;
+	memcpy(&value, p, sizeof(value));
+	return value;
+}
+
+/*! \brief Are \a len octets equal? Without a call, which for names, a dozen octets mostly, costs more than to compare them. */
+static inline bool equal_octets(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	if (len < 4) {
+		return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
+	}
+	if (len < 8) { /* in two pieces, which overlap */
+		return load32(a) == load32(b) && load32(a + len - 4) == load32(b + len - 4);
+	}
+	for (size_t at = 0; at < len - 8; at += 8) {
+		if (load64(a + at) != load64(b + at)) {
+			return false;
+		}
+	}
+	return load64(a + len - 8) == load64(b + len - 8);
 }
 
 /*! \brief Copies RDATA; addresses without a call. */

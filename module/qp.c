@@ -9,8 +9,10 @@
  */
 #include "secondary/qp.h"
 
+#include <endian.h>
 #include <string.h>
 
+#include "octets.h"
 #include "qp_node.h"
 
 /* Octets in ascending order; those in hostnames have a symbol of their own, the rest share one for their range. The range
@@ -64,24 +66,30 @@ static unsigned split_labels(const uint8_t *labels, size_t len, uint8_t start[QP
 	return count;
 }
 
+/*! \brief Writes the symbols of an octet; returns where the next ones belong. */
+static inline uint8_t *write_symbols(uint8_t *to, uint8_t octet)
+{
+	const uint16_t symbols = qp_symbol[octet];
+	const uint16_t in_order = htole16(symbols);
+	/* The second one is overwritten if there is none: cheaper than a branch that is hard to foresee. */
+	memcpy(to, &in_order, sizeof(in_order));
+	return to + 1 + (symbols > 0xFF);
+}
+
 void qp_key(qp_key_t *key, const uint8_t *labels, size_t len)
 {
 	uint8_t start[QP_LABELS_MAX];
 	unsigned left = split_labels(labels, len, start);
 	uint8_t *to = key->sym;
 
-	assert(len <= sizeof(key->name));
-	memcpy(key->name, labels, len);
+	assert(len <= 254);
+	key->name = labels;
 	key->name_len = (uint8_t)len;
 	key->labels = (uint8_t)left;
 	while (left > 0) {
-		const uint8_t *label = labels + start[--left];
-		for (unsigned i = 1; i <= label[0]; i++) {
-			uint16_t symbols = qp_symbol[label[i]];
-			/* The second one is overwritten if there is none: cheaper than a branch that is hard to foresee. */
-			to[0] = (uint8_t)symbols;
-			to[1] = (uint8_t)(symbols >> 8);
-			to += 1 + (symbols > 0xFF);
+		const uint8_t *octet = labels + start[--left];
+		for (const uint8_t *last = octet + *octet; octet < last; ) {
+			to = write_symbols(to, *++octet);
 		}
 		*to++ = QP_LABEL_END;
 	}
@@ -115,15 +123,20 @@ static inline bool match_label(const uint8_t **pos, const uint8_t *label, unsign
 	return match_symbol(pos, QP_LABEL_END, ret_sym);
 }
 
-qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
+/*! \brief Has the object of \a leaf the name of the key, in the same case, too? */
+static inline bool leaf_has_name(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
+{
+	size_t len;
+	const uint8_t *name = qp_name(base, leaf->ref, &len);
+	return len == key->name_len && equal_octets(name, key->name, len);
+}
+
+/*! \brief qp_compare(), symbol by symbol. */
+static qp_diff_t compare_symbols(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
 {
 	uint8_t start[QP_LABELS_MAX];
 	size_t len;
 	const uint8_t *name = qp_name(base, leaf->ref, &len);
-	if (len == key->name_len && memcmp(name, key->name, len) == 0) {
-		return (qp_diff_t){ .equal = true, .labels = key->labels };
-	}
-
 	unsigned left = split_labels(name, len, start), labels = 0, sym = QP_LABEL_END;
 	const uint8_t *pos = key->sym;
 	while (left > 0 && match_label(&pos, name + start[left - 1], &sym)) {
@@ -138,6 +151,14 @@ qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *k
 	};
 }
 
+qp_diff_t qp_compare(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
+{
+	if (leaf_has_name(base, leaf, key)) {
+		return (qp_diff_t){ .equal = true, .labels = key->labels, .at = key->len };
+	}
+	return compare_symbols(base, leaf, key);
+}
+
 /*! \brief Of the twigs of \a branch, which has none for \a sym, the one before it, or else the first. */
 static inline const qp_node_t *twig_beside(arena_base_t base, const qp_node_t *branch, unsigned sym)
 {
@@ -145,7 +166,7 @@ static inline const qp_node_t *twig_beside(arena_base_t base, const qp_node_t *b
 	return branch_twigs(base, branch) + (rank > 0 ? rank - 1 : 0);
 }
 
-static const qp_node_t *last_leaf(arena_base_t base, const qp_node_t *node)
+QP_DESCENDS static const qp_node_t *last_leaf(arena_base_t base, const qp_node_t *node)
 {
 	while (node_is_branch(node)) {
 		node = branch_last(base, node);
@@ -153,7 +174,7 @@ static const qp_node_t *last_leaf(arena_base_t base, const qp_node_t *node)
 	return node;
 }
 
-const qp_node_t *qp_nearest(arena_base_t base, const qp_node_t *node, const qp_key_t *key)
+QP_DESCENDS const qp_node_t *qp_nearest(arena_base_t base, const qp_node_t *node, const qp_key_t *key)
 {
 	while (node_is_branch(node)) {
 		unsigned sym = key_symbol(key, node_offset(node));
@@ -165,7 +186,7 @@ const qp_node_t *qp_nearest(arena_base_t base, const qp_node_t *node, const qp_k
 	return node;
 }
 
-qp_leaf_t qp_get(const qp_t *qp, const qp_key_t *key)
+QP_DESCENDS qp_leaf_t qp_get(const qp_t *qp, const qp_key_t *key)
 {
 	const qp_node_t *node = &qp->root;
 
@@ -182,42 +203,55 @@ qp_leaf_t qp_get(const qp_t *qp, const qp_key_t *key)
 	return node_leaf(node);
 }
 
-void qp_find(const qp_t *qp, const qp_key_t *key, qp_path_t *path)
+/*! \brief Fills in the ancestors: those of the \a count leaves whose names end within the labels that were found. */
+static inline void path_set(qp_path_t *path, unsigned enclosed, const qp_node_t *const *above, unsigned count)
 {
-	/* Branches that decide between the end of an ancestor's name and what is below it. */
-	const qp_node_t *fork[QP_LABELS_MAX];
-	unsigned forks = 0;
+	unsigned i = 0;
+	for (; i < count && node_labels(above[i]) <= enclosed; i++) {
+		path->ancestor[i] = node_leaf(above[i]);
+	}
+	path->count = (uint8_t)i;
+	path->enclosed = (uint8_t)enclosed;
+}
+
+QP_DESCENDS void qp_find(const qp_t *qp, const qp_key_t *key, qp_path_t *path)
+{
+	/* Leaves that hang on the way where a label of the key begins: ancestors, if the key agrees with the way so far. */
+	const qp_node_t *above[QP_LABELS_MAX];
+	unsigned count = 0;
 	const qp_node_t *node = &qp->root;
 
 	path->match = (qp_leaf_t){ 0 };
-	path->enclosed = 0;
-	path->count = 0;
 	if (node_is_none(node)) {
+		path_set(path, 0, NULL, 0);
 		return;
 	}
 
 	while (node_is_branch(node)) {
 		unsigned at = node_offset(node);
 		unsigned sym = key_symbol(key, at);
+		const qp_node_t *twigs = branch_twigs(qp->base, node);
 		if (branch_has(node, QP_LABEL_END) && key_has_label(key, at)) {
-			fork[forks++] = node;
+			above[count++] = twigs;
 		}
 		if (!branch_has(node, sym)) {
 			node = last_leaf(qp->base, twig_beside(qp->base, node, sym));
 			break;
 		}
-		node = branch_twigs(qp->base, node) + branch_rank(node, sym);
+		node = twigs + branch_rank(node, sym);
 	}
 
-	qp_diff_t diff = qp_compare(qp->base, node, key);
-	path->enclosed = diff.labels;
-	for (unsigned i = 0; i < forks && (diff.equal || node_offset(fork[i]) <= diff.at); i++) {
-		path->ancestor[path->count++] = node_leaf(branch_twigs(qp->base, fork[i]));
+	if (leaf_has_name(qp->base, node, key)) {
+		path_set(path, key->labels, above, count);
+		path->match = node_leaf(node);
+		return;
 	}
+	qp_diff_t diff = compare_symbols(qp->base, node, key);
+	path_set(path, diff.labels, above, count);
 	if (diff.equal) {
 		path->match = node_leaf(node);
 	} else if (diff.sym == QP_LABEL_END && key_has_label(key, diff.at)) {
-		/* The leaf's name ends where a label of the key begins: an ancestor too, and noted already if it hangs on a fork. */
+		/* The leaf's name ends where a label of the key begins: an ancestor too, and noted already if it hangs on the way. */
 		qp_leaf_t leaf = node_leaf(node);
 		if (path->count == 0 || path->ancestor[path->count - 1].ref != leaf.ref) {
 			path->ancestor[path->count++] = leaf;
@@ -244,7 +278,7 @@ static qp_leaf_t iter_first(qp_iter_t *iter)
 	return node_leaf(*iter_top(iter));
 }
 
-static qp_leaf_t iter_last(qp_iter_t *iter)
+QP_DESCENDS static qp_leaf_t iter_last(qp_iter_t *iter)
 {
 	while (node_is_branch(*iter_top(iter))) {
 		iter_push(iter, branch_last(iter->qp->base, *iter_top(iter)));
@@ -310,7 +344,7 @@ qp_leaf_t qp_prev(qp_iter_t *iter)
 }
 
 /*! \brief As qp_nearest(), leaving the way on the stack. */
-static qp_leaf_t iter_nearest(qp_iter_t *iter, const qp_key_t *key)
+QP_DESCENDS static qp_leaf_t iter_nearest(qp_iter_t *iter, const qp_key_t *key)
 {
 	while (node_is_branch(*iter_top(iter))) {
 		const qp_node_t *node = *iter_top(iter);
@@ -333,7 +367,7 @@ static const qp_node_t *iter_ascend(qp_iter_t *iter, unsigned at)
 	return *iter_top(iter);
 }
 
-qp_leaf_t qp_seek(const qp_t *qp, const qp_key_t *key, qp_iter_t *iter)
+QP_DESCENDS qp_leaf_t qp_seek(const qp_t *qp, const qp_key_t *key, qp_iter_t *iter)
 {
 	qp_begin(qp, iter);
 	if (!iter_enter(iter, false)) {

@@ -40,7 +40,7 @@ typedef struct {
 	bool equal;
 	uint8_t sym;      /*!< The leaf's symbol at \a at. */
 	uint8_t labels;   /*!< Whole labels that both have in common. */
-	uint16_t at;      /*!< The first symbol that differs; undefined if equal. */
+	uint16_t at;      /*!< The first symbol that differs; if equal, key->len. */
 } qp_diff_t;
 
 /*! \brief Compares \a key with the name of the object that \a leaf refers to. */
@@ -101,13 +101,18 @@ static inline void node_set_note(qp_node_t *leaf, uint32_t note)
 	leaf->word[1] = (leaf->word[1] & NODE_NOTE_LOW) | (note & ~NODE_NOTE_LOW);
 }
 
+static inline unsigned node_labels(const qp_node_t *leaf)
+{
+	return (uint8_t)(leaf->word[1] >> (NODE_LABELS_SHIFT - 32));
+}
+
 static inline qp_leaf_t node_leaf(const qp_node_t *leaf)
 {
 	return (qp_leaf_t){
 		.ref = leaf->ref,
 		.note = (leaf->word[1] & ~NODE_NOTE_LOW) | (leaf->word[0] >> NODE_NOTE_SHIFT & NODE_NOTE_LOW),
 		.tag = leaf->word[0] >> NODE_TAG_SHIFT,
-		.labels = leaf->word[1] >> (NODE_LABELS_SHIFT - 32),
+		.labels = node_labels(leaf),
 	};
 }
 
@@ -117,27 +122,29 @@ static inline bool branch_has(const qp_node_t *branch, unsigned sym)
 }
 
 /*!
- * \brief Counts the set bits.
+ * \brief A function that goes down in tries.
  *
- * Debian builds for processors without an instruction for it, and the compiler's function costs a call for each branch on the way down: this
- * is half of it (fields of 2, 4 and 8 bits are added up, then all octets by a multiplication). With the instruction the compiler's is best.
+ * Each step waits until bits are counted. Debian builds for processors without an instruction for that, where it takes a call. So
+ * such a function is built twice, and the dynamic linker takes the one for its processor. Not in builds with sanitizers, which
+ * are not ready when it asks, and by clang, whose functions of this kind others cannot call (up to 17).
  */
-static inline unsigned count_bits(uint64_t bits)
-{
-#ifdef __POPCNT__
-	return (unsigned)__builtin_popcountll(bits);
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define QP_DESCENDS __attribute__((target_clones("popcnt", "default")))
 #else
-	bits -= bits >> 1 & 0x5555555555555555u;
-	bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
-	bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
-	return bits * 0x0101010101010101u >> 56;
+#define QP_DESCENDS
 #endif
+
+/*! \brief Counts the set bits. Inlined, so that it is that of the function it is in. */
+static inline __attribute__((always_inline)) unsigned count_bits(uint64_t bits)
+{
+	return (unsigned)__builtin_popcountll(bits);
 }
 
-/*! \brief Number of twigs before that of \a sym. */
+/*! \brief Number of twigs before that of \a sym. The lowest bit, which makes it a branch, is counted, too. */
 static inline unsigned branch_rank(const qp_node_t *branch, unsigned sym)
 {
-	return count_bits(node_bits(branch) & NODE_BITMAP & (symbol_bit(sym) - 1));
+	return count_bits(node_bits(branch) & (symbol_bit(sym) - 1)) - 1;
 }
 
 static inline unsigned branch_size(const qp_node_t *branch)

@@ -41,10 +41,10 @@
 
 /*! A name as symbols. */
 typedef struct {
+	const uint8_t *name;              /*!< Borrowed, as it was given: equal names are mostly equal in case, too, and seen sooner so. */
 	uint16_t len;                     /*!< Symbols. */
 	uint8_t labels;                   /*!< Labels. */
 	uint8_t name_len;                 /*!< Octets of \a name. */
-	uint8_t name[254];                /*!< As it was given: equal names are mostly equal in case, too, and seen sooner so. */
 	uint8_t sym[QP_KEY_MAX + 2];
 } qp_key_t;
 
@@ -90,7 +90,8 @@ typedef struct {
 /*!
  * \brief Writes the key of a relative name.
  *
- * \param labels  Labels without the root label, any case; \a len octets (0 for the apex).
+ * \param labels  Labels without the root label, any case; \a len octets (0 for the apex). They stay where they are, and as they
+ *                are, as long as something is looked for by the key.
  */
 void qp_key(qp_key_t *key, const uint8_t *labels, size_t len);
 
