@@ -195,38 +195,43 @@ static inline bool point_references(const uint8_t *wire, uint8_t *rdata, uint16_
 	return true;
 }
 
+/*! The same for all records from \a begin up to \a end, whose owners are pointers. */
+static inline bool point_records(uint8_t *wire, size_t begin, size_t end, uint16_t type, uint16_t owner_end, uint16_t qname_end)
+{
+	for (size_t pos = begin; pos < end; ) {
+		uint8_t *rdata = wire + pos + HEAD_SIZE + 2;
+		if (!point_references(wire, rdata, type, begin, owner_end, qname_end)) {
+			return false;
+		}
+		pos += HEAD_SIZE + 2 + get16(rdata - 2);
+	}
+	return true;
+}
+
 /*! Does the owner fit a pointer, and do references hold as they are kept? */
-static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset)
+static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset, bool compresses)
 {
 	if (place->pos > MESSAGE_REACH || place->len <= 1) {
 		return false;
 	}
 	if (place->prefix_len > 0) {
 		/* NSEC and NSEC3: one record spells the owner, its signatures point there. */
-		return rrset->count == 1 && msg->size <= MESSAGE_REACH && !wire_compresses(rrset->type);
+		return rrset->count == 1 && msg->size <= MESSAGE_REACH && !compresses;
 	}
-	if (!wire_compresses(rrset->type)) {
+	if (!compresses) {
 		return true;
 	}
 	return msg->size <= SHORT_BEGIN_MAX && !place->split &&
 	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 
-/*!
- * \brief Writes records, for which there is room, at \a begin, with an owner that stands at \a owner.
- *
- * \param qname_end  End of QNAME, if the owner ends as it does; else 0.
- * \return Where they end; 0: the long way makes them shorter.
- */
-static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint16_t owner_end, uint16_t qname_end,
-                               const records_t *records)
+/*! Writes records as they are kept at \a dst, where there is room, with an owner that stands at \a owner. Returns their end. */
+static inline uint8_t *copy_records(uint8_t *dst, uint16_t owner, const records_t *records)
 {
-	const bool compresses = wire_compresses(records->type);
 	const uint64_t head = htobe64((uint64_t)(WIRE_REF | owner) << 48 | (uint64_t)records->type << 32 |
 	                              (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
-	uint8_t *dst = wire + begin;
 	const uint8_t *item = records->items;
-	for (unsigned i = 0; i < records->count; i++) {
+	for (unsigned left = records->count; left > 0; left--) {
 		const uint8_t *rdata;
 		uint16_t len;
 		item = rrset_item(item, &rdata, &len);
@@ -234,12 +239,9 @@ static inline size_t put_short(uint8_t *wire, size_t begin, uint16_t owner, uint
 		memcpy(dst, &head, 8);
 		memcpy(dst + 8, &tail, 4);
 		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
-		if (compresses && !point_references(wire, dst + HEAD_SIZE + 2, records->type, begin, owner_end, qname_end)) {
-			return 0;
-		}
 		dst += HEAD_SIZE + 2 + len;
 	}
-	return dst - wire;
+	return dst;
 }
 
 /*! End of QNAME, if the name at \a place ends as it does; else 0. */
@@ -249,20 +251,23 @@ static inline uint16_t question_end(const message_t *msg, const place_t *place)
 }
 
 /*! The short way, all of it; false: it is not the shorter one, and the message is as it was. */
-static inline bool put_all_short(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
+static inline bool put_all_short(message_t *msg, const place_t *place, bool compresses, const records_t *data, const records_t *sigs)
 {
-	size_t end = msg->size;
+	uint8_t *end = msg->wire + msg->size;
 	uint16_t sigs_owner = place->pos;
 	if (place->prefix_len > 0) {
-		sigs_owner = end;
-		memcpy(msg->wire + end, place->prefix, place->prefix_len);
+		sigs_owner = msg->size;
+		memcpy(end, place->prefix, place->prefix_len);
 		end += place->prefix_len;
 	}
-	end = put_short(msg->wire, end, place->pos, place->end, question_end(msg, place), data);
-	if (end == 0) {
+	end = copy_records(end, place->pos, data);
+	if (compresses && !point_records(msg->wire, msg->size, end - msg->wire, data->type, place->end, question_end(msg, place))) {
 		return false;
 	}
-	msg->size = sigs->count > 0 ? put_short(msg->wire, end, sigs_owner, place->end, 0, sigs) : end;
+	if (sigs->count > 0) {
+		end = copy_records(end, sigs_owner, sigs);
+	}
+	msg->size = end - msg->wire;
 	return true;
 }
 
@@ -517,13 +522,14 @@ int section_put(message_t *msg, section_t section, const place_t *place, const r
 	}
 
 	const unsigned count = data.count + sigs.count;
+	const bool compresses = wire_compresses(rrset->type);
 	bool is_done = false;
 	const bool fits = (size_t)count * HEAD_SIZE + place->prefix_len + data.size + sigs.size <= msg->limit - msg->size;
-	if (is_short(msg, place, rrset)) {
-		if (!fits && !wire_compresses(rrset->type)) {
+	if (is_short(msg, place, rrset, compresses)) {
+		if (!fits && !compresses) {
 			return KNOT_ESPACE;
 		}
-		is_done = fits && put_all_short(msg, place, &data, &sigs);
+		is_done = fits && put_all_short(msg, place, compresses, &data, &sigs);
 	}
 	/* What the short way has no room for, the long one may. */
 	if (!is_done && put_long(msg, place, &data, &sigs) != KNOT_EOK) {
