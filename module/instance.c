@@ -440,12 +440,8 @@ static zone_t *leaf_zone(const qp_t *qp, arena_ref_t ref)
 	return zone;
 }
 
-zone_t *instance_zone(const instance_t *instance, const knot_dname_t *qname, bool above)
+zone_t *instance_find_zone(const instance_t *instance, const knot_dname_t *qname, bool above)
 {
-	if (!instance->global) {
-		return instance->zone; /* knotd has found it, by the same rules. */
-	}
-
 	qp_key_t key;
 	qp_path_t path;
 	qp_key(&key, qname, knot_dname_size(qname) - 1);

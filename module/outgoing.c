@@ -482,9 +482,9 @@ static void hide_query(outgoing_t *transfer)
 	transfer->qdata->type = KNOTD_QUERY_TYPE_INVALID;
 }
 
-bool outgoing_is_under_way(const knotd_qdata_t *qdata)
+bool outgoing_is_current(const knotd_qdata_t *qdata)
 {
-	return qdata->name != NULL && current != NULL && qdata->name == current->name && qdata == current->qdata;
+	return current != NULL && qdata->name == current->name && qdata == current->qdata;
 }
 
 knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,

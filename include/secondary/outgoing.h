@@ -44,8 +44,14 @@
 /*! Octets (uncompressed wire) of the largest zone or increment where knotd keeps all messages until the client has acknowledged them. */
 #define OUTGOING_QUEUED_MAX    (16u << 20)
 
+/*! \brief outgoing_is_under_way() of a query that has a name in \a qdata->name. */
+bool outgoing_is_current(const knotd_qdata_t *qdata);
+
 /*! \brief Is this query one whose transfer is under way? Then it goes to outgoing_continue(), whatever has happened to the zone. */
-bool outgoing_is_under_way(const knotd_qdata_t *qdata);
+static inline bool outgoing_is_under_way(const knotd_qdata_t *qdata)
+{
+	return qdata->name != NULL && outgoing_is_current(qdata); /* no other query has it */
+}
 
 /*! \brief The first message for a query of type AXFR or IXFR that has been allowed (access.h). */
 knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_t *snapshot, knot_pkt_t *pkt,
