@@ -44,6 +44,9 @@ LOOK_AGAIN = 0.01
 REPORT = re.compile(r"(ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error:|WARNING: ThreadSanitizer|"
                     r"Assertion .* failed|stack smashing)")
 
+#: What servers say of a port that somebody else has.
+TAKEN = re.compile(r"(bind|listen).*address (already )?in use|unable to listen on any", re.IGNORECASE)
+
 
 def tool(name):
     """The path of a program; a daemon's directory need not be in PATH."""
@@ -241,7 +244,20 @@ class Server:
         """Starts it and waits until it serves."""
         self.write_config()
         self.launch()
-        return self.await_ready()
+        try:
+            self.await_ready()
+        except AssertionError:
+            if not self.lost_port():
+                raise
+        if self.lost_port():
+            self.kill()
+            self.launch()
+            self.await_ready()
+        return self
+
+    def lost_port(self):
+        """Resolvers ask from random ports, which are not reserved: for a moment one may have what was free_port()."""
+        return TAKEN.search(self.log_text(self.started_at))
 
     def write_config(self):
         self.prepare()
@@ -290,8 +306,9 @@ class Server:
     def kill(self):
         """Ends it as a power failure would."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
             self.process = None
 
     def restart(self):
