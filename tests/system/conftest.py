@@ -74,7 +74,11 @@ def module():
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Leaves the counts where ./build.sh test adds them up."""
+    """Prints what tests have measured (record_property("told", …)), and leaves the counts where ./build.sh test adds them up."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {text}")
     def count(*kinds):
         return sum(len(terminalreporter.getreports(kind)) for kind in kinds)
     if "SECONDARY_TALLY" in os.environ:

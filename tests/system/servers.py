@@ -38,6 +38,8 @@ SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 SLOWNESS = float(os.environ.get("SECONDARY_SLOWNESS", "1"))
 #: Seconds until an awaited event counts as not coming; a passing test never waits so long.
 PATIENCE = 15 * SLOWNESS
+#: The same for kdig and dig, which wait five seconds for the next octets, and then print what they have.
+CLIENT_PATIENCE = f"+timeout={int(PATIENCE)}"
 #: Pause between two looks at a log or a server, in seconds.
 LOOK_AGAIN = 0.01
 

@@ -11,7 +11,7 @@ import dns.xfr
 import dns.zone
 import pytest
 
-from servers import SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, serial_of, tool, zone_text
+from servers import CLIENT_PATIENCE, SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, serial_of, tool, zone_text
 from test_control import status
 from test_reexport import PATIENT, ZONE, Client, big_text, exporter, pull, request, signature
 
@@ -35,7 +35,7 @@ def lines(done):
 def increment(server, serial, zone=ZONE, key=None):
     """The records of an IXFR from a serial, in order, as kdig prints them."""
     return lines(subprocess.run([tool("kdig"), f"@{server.address}", "-p", str(server.port), absolute(zone), f"IXFR={serial}", "+noall", "+answer",
-                                 *signature(key)], capture_output=True, text=True, timeout=60 * SLOWNESS))
+                                 CLIENT_PATIENCE, *signature(key)], capture_output=True, text=True, timeout=60 * SLOWNESS))
 
 
 def serial_in(line):

@@ -19,7 +19,7 @@ import dns.xfr
 import dns.zone
 import pytest
 
-from servers import (PATIENCE, SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, message, query, tool, zone_text)
+from servers import (CLIENT_PATIENCE, PATIENCE, SLOWNESS, Key, Peer, absolute, ask, await_event, await_serial, message, query, tool, zone_text)
 
 EVERYONE = {"everyone": {"action": "transfer"}}
 ZONE = "example.com"
@@ -28,7 +28,7 @@ ZONE = "example.com"
 def pull(server, zone, *words, program="kdig"):
     """All records that a transfer gives, as sorted lines; words are further arguments of the client."""
     def look():
-        done = subprocess.run([tool(program), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", "+time=60", *words],
+        done = subprocess.run([tool(program), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", CLIENT_PATIENCE, *words],
                               capture_output=True, text=True, timeout=60 * SLOWNESS)
         return done.stdout + done.stderr, sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line and not line.startswith(";"))
     if server.kind == "nsd":

@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.query
 import dns.update
 
-from servers import SLOWNESS, absolute, await_event, message, serial_of, soa, tool
+from servers import CLIENT_PATIENCE, SLOWNESS, absolute, await_event, message, serial_of, soa, tool
 
 FULL = os.environ.get("TEST_FULL") == "1"
 
@@ -39,7 +39,7 @@ def transferred(server, zone, *words):
     """All records that a transfer gives, as sorted lines, and what else was said."""
     if server.key:
         words = ("-y", f"{server.key.algorithm}:{server.key.name}:{server.key.secret}", *words)
-    done = subprocess.run([tool("kdig"), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", *words],
+    done = subprocess.run([tool("kdig"), f"@{server.address}", "-p", str(server.port), absolute(zone), "AXFR", "+noall", "+answer", CLIENT_PATIENCE, *words],
                           capture_output=True, text=True, timeout=60 * SLOWNESS)
     lines = sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line and not line.startswith(";"))
     return lines, done.stdout + done.stderr
