@@ -13,17 +13,20 @@ import platform
 import re
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import dns.exception
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "differential"), str(ROOT / "tests" / "system")]
 
 import servers as system  # noqa: E402
 from mirrors import NamedMirror, NsdMirror  # noqa: E402
-from servers import await_event, free_port, message, query, tool  # noqa: E402
+from servers import await_event, free_port, message, notify, query, tool  # noqa: E402
 
 import generators  # noqa: E402
 from replay import Replay  # noqa: E402
@@ -304,19 +307,51 @@ class Steady:
         self.process.stdin.write(questions)
         self.process.stdin.close()
         self.process.stdin = None
-        self.began = time.monotonic()
+        self.began = int(self.process.stdout.readline()) / 1e3
 
     def now(self):
         """Microseconds since its start."""
-        return (time.monotonic() - self.began) * 1e6
+        return time.monotonic() * 1e6 - self.began
 
     def finish(self):
-        """Waits for its end; of each question class, when it was sent and how long its answer took (microseconds; -1: lost), RCODE, answers."""
+        """Waits for its end; of each question class, when it was sent and how long its answer took (microseconds; -1: lost), RCODE, answers, how late it
+        was sent."""
         text = self.process.communicate()[0]
         assert self.process.returncode == 0
         self.server.assert_alive()
         rows = [line.split() for line in text.splitlines()]
         return [(name, *map(int, numbers)) for name, *numbers in rows]
+
+
+def notify_again(server, zone, serial, attempts=5):
+    """NOTIFY, repeated as RFC 1996 has it: under load one may be lost."""
+    for attempt in range(attempts):
+        try:
+            return notify(server, zone, serial)
+        except dns.exception.Timeout:
+            if attempt == attempts - 1:
+                raise
+
+
+def await_live(server, zone, soa, pause=0.0, timeout=120):
+    """Asks until the server has this SOA's serial, and returns when it answered so; `pause`: seconds between questions."""
+    wire = message(zone, "SOA", payload=None).to_wire()
+    expected = struct.pack("!II", soa.serial, soa.refresh)  # of the SOA's RDATA
+    began = time.monotonic()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect((server.address, server.port))
+        client.settimeout(1)
+        while time.monotonic() - began < timeout:
+            client.send(wire)
+            try:
+                response = client.recv(4096)
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            if expected in response:
+                return now
+            time.sleep(pause)
+    raise AssertionError(f"{server.path.name} has not got serial {soa.serial}:\n{server.tail()}")
 
 
 def pinned_client():
