@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`./build.sh bench increment`: increments into a zone of a million records, from the end of the transfer until the new version answers."""
 
-import socket
 import struct
-import time
 
 import dns.name
 import dns.rdatatype
@@ -11,8 +9,6 @@ import dns.rdatatype
 import generators
 import harness
 from harness import OURS, median, say, spread
-from servers import message, notify
-
 #: Changes in one increment: seconds at most.
 COUNTS = {1: 0.001, 1000: 0.005, 100_000: 0.2}
 MESSAGE_MAX = 16000
@@ -64,25 +60,14 @@ def ask_for_increments(server):
     server.config = lambda: config().replace("request-xfr: AXFR ", "request-xfr: ") + "server:\n    xfrd-reload-timeout: 0\n"
 
 
-def until_live(server, zone, serial, primary, timeout=60):
-    """Seconds from the last octet of the transfer that NOTIFY brings about until the server answers with the serial."""
-    wire = message(zone, "SOA", payload=None).to_wire()
-    tail = struct.pack("!II", serial, primary.soa[0].refresh)  # of the SOA's RDATA
-    notify(server, zone, serial)
-    began = time.monotonic()
-    with socket.socket(type=socket.SOCK_DGRAM) as client:
-        client.connect((server.address, server.port))
-        client.settimeout(1)
-        while time.monotonic() - began < timeout:
-            client.send(wire)
-            try:
-                response = client.recv(4096)
-            except TimeoutError:
-                continue
-            now = time.monotonic()
-            if tail in response:
-                return max(0.0, now - primary.sent_at)
-    raise AssertionError(f"{server.path.name} has not got serial {serial}:\n{server.tail()}")
+def until_live(server, zone, primary):
+    """Seconds from the last octets of the transfer that NOTIFY brings about until the server answers with the new serial."""
+    primary.sent.clear()
+    harness.notify_again(server, zone, primary.soa[0].serial)
+    live = harness.await_live(server, zone, primary.soa[0])
+    # The primary's thread may come to note that it has sent them only after the server has answered.
+    assert primary.sent.wait(60)
+    return live - primary.sent_at
 
 
 def bench_increment(servers, arguments):
@@ -104,7 +89,7 @@ def bench_increment(servers, arguments):
         for _ in range(arguments.rounds):
             changes.next(count)
             for name in order:
-                results.rounds[name].append(until_live(peers[name], zone.origin, changes.serial, primary))
+                results.rounds[name].append(until_live(peers[name], zone.origin, primary))
             order.reverse()
         say(f"{count:,} changes:\n")
         harness.table(("server", "ms", "least – most", "ratio to knotd"),

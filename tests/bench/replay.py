@@ -35,8 +35,10 @@ class Replay:
         self.address, self.port, self.key = address, port, None
         #: The messages with their lengths, and where each begins; how many records they have, the last SOA left out.
         self.stream, self.places, self.records, self.soa = bytearray(), [], -1, None
-        #: Messages that answer IXFR, without their ids; none: it is refused. When the last octet of a transfer was sent.
-        self.increment, self.sent_at = [], 0
+        #: Messages that answer IXFR, without their ids; none: it is refused.
+        self.increment = []
+        #: When the last message of the last transfer began to be sent; and that it was.
+        self.sent_at, self.sent = 0, threading.Event()
         self.udp = socket.socket(type=socket.SOCK_DGRAM)
         self.udp.bind((address, port))
         self.tcp = socket.create_server((address, port), backlog=64)
@@ -97,11 +99,10 @@ class Replay:
                 while head := receive(connection, 2):
                     query = dns.message.from_wire(receive(connection, struct.unpack("!H", head)[0]))
                     if query.question[0].rdtype == dns.rdatatype.AXFR:
-                        connection.sendall(self._stream_for(query.id))
-                        self.sent_at = time.monotonic()
+                        self._send(connection, self._stream_for(query.id), self.places[-1] - 2)
                     elif query.question[0].rdtype == dns.rdatatype.IXFR and self.increment:
-                        connection.sendall(self._increment_for(query.id))
-                        self.sent_at = time.monotonic()
+                        messages = self._increment_for(query.id)
+                        self._send(connection, b"".join(messages), sum(map(len, messages[:-1])))
                     else:
                         wire = self._respond(query)
                         connection.sendall(struct.pack("!H", len(wire)) + wire)
@@ -127,7 +128,14 @@ class Replay:
         return self.stream
 
     def _increment_for(self, message_id):
-        return b"".join(struct.pack("!HH", 2 + len(rest), message_id) + rest for rest in self.increment)
+        return [struct.pack("!HH", 2 + len(rest), message_id) + rest for rest in self.increment]
+
+    def _send(self, connection, stream, last):
+        """All of a transfer, whose last message begins at `last`."""
+        connection.sendall(memoryview(stream)[:last])
+        self.sent_at = time.monotonic()
+        connection.sendall(memoryview(stream)[last:])
+        self.sent.set()
 
     def close(self):
         self.udp.close()
