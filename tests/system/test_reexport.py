@@ -412,7 +412,8 @@ def test_connection_is_used_again(servers):
 
 # --- time and trouble
 
-#: A client may take its time in some of these tests, or has to: fifty at once beside other tests are slower than half a second.
+#: knotd's default; and what a client gets that may take its time, or has to: fifty at once beside other tests are slower than half a second.
+STRICT = "    tcp-io-timeout: 500\n"
 PATIENT = "    tcp-io-timeout: 60000\n"
 
 
@@ -472,7 +473,7 @@ def test_vanished_client_pins_nothing(servers, scope):
 
 def test_stalled_client_is_dropped(servers, scope):
     """knotd gives a client half a second for each message; meanwhile the other worker serves."""
-    _, secondary = exporter(servers, {ZONE: big_text()}, scope)
+    _, secondary = exporter(servers, {ZONE: big_text()}, scope, server_conf=STRICT)
     client = Client(secondary)
     client.message()
     seen = secondary.log_position()
