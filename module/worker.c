@@ -16,9 +16,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "clock.h"
@@ -38,6 +40,8 @@
 #define PROBES_REMOTE_MAX (WORKER_PROBES_MAX / 2)
 /*! Letters per turn of the loop: so many zones wait for one turn (about a millisecond). */
 #define LETTERS_A_TURN    256
+/*! Descriptors that libuv opens for a loop, with the first one of the process, and one more to be sure of. */
+#define LOOP_DESCRIPTORS  8
 
 /*! Kinds of letters. */
 enum {
@@ -508,9 +512,33 @@ static void loop_close(void)
 	(void)ret;
 }
 
+/*!
+ * Are there descriptors for a loop? With the first one of a process libuv opens a pipe for all, and aborts where it cannot. knotd must
+ * not die of a module that has to do without its worker.
+ */
+static int descriptors_check(void)
+{
+	int fd[LOOP_DESCRIPTORS], ret = KNOT_EOK;
+	unsigned count = 0;
+	while (count < LOOP_DESCRIPTORS && ret == KNOT_EOK) {
+		fd[count] = eventfd(0, EFD_CLOEXEC);
+		ret = fd[count++] >= 0 ? KNOT_EOK : knot_map_errno();
+	}
+	while (count > 0) {
+		if (fd[--count] >= 0) {
+			close(fd[count]);
+		}
+	}
+	return ret;
+}
+
 static int loop_init(void)
 {
-	int ret = uv_loop_init(&worker.loop);
+	int ret = descriptors_check();
+	if (ret != KNOT_EOK) {
+		return ret;
+	}
+	ret = uv_loop_init(&worker.loop);
 	if (ret != 0) {
 		return ret == UV_ENOMEM ? KNOT_ENOMEM : KNOT_ERROR;
 	}

@@ -11,7 +11,7 @@ import time
 import dns.rcode
 import pytest
 
-from servers import Peer, await_event, await_serial, message, notify, query, serial_of, zone_text
+from servers import PATIENCE, Peer, await_event, await_serial, message, notify, query, serial_of, tool, zone_text
 
 pytestmark = pytest.mark.hostile
 
@@ -193,3 +193,25 @@ def test_descriptors_run_out(servers, scope):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     module.await_serial(ZONE, 2)
     assert len(re.findall(r"refresh, .*failed", module.log_text(seen))) < 60
+
+
+def test_descriptors_run_out_at_start(servers):
+    """However few a server may open, the module does not end it, and says what it has to do without; knotd itself ends in order, or serves."""
+    for limit in (*range(8, 22), 25, 28, 32, 64):
+        module = servers.secondary([ZONE], [Peer()], scope="global", name=f"with{limit}", items={**QUICK, "upstream": "127.0.0.1@1"})
+        # What libunbound forgets when it cannot open what it needs is its own affair.
+        module.environment = lambda own=module.environment: {**(made := own()), "ASAN_OPTIONS": made.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        own = module.command()
+        module.command = lambda own=own, limit=limit: [tool("prlimit"), f"--nofile={limit}:{limit}", "--", *own]
+        module.write_config()
+        module.launch()
+        await_event(lambda: module.process.poll() is not None or "server started" in module.log_text(), f"a server with {limit} descriptors")
+        if module.process.poll() is None:
+            module.process.terminate()
+        # Not by a signal: neither knotd, nor a library that would rather abort than fail.
+        assert module.process.wait(timeout=PATIENCE) in (0, 1), f"{limit}: {module.log_text()}"
+        module.process = None
+        module.assert_clean()
+        # libuv must not be asked for a loop when it could not have one: the reason would be missing, or the server.
+        assert "failed to start the worker (" not in module.log_text().replace("failed to start the worker (too many open files)", "")
+    assert "too many open files" not in module.log_text()
