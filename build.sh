@@ -29,7 +29,7 @@ usage()
 	  build                  build/secondary.so
 	  install                puts it into knotd's module directory, with manual page and examples (DESTDIR is honoured)
 	  package                build/knot-module-secondary_VERSION_ARCH.deb, for the Knot that is installed
-	  bench [NAME…]          measures: answer load swap increment zones transfer upstream reload store growth, or a room: bench_NAME.c (BENCH_SIZE=small: tries it)
+	  bench [NAME…]          measures: answer load swap increment zones transfer upstream reload store timers growth, or a room: bench_NAME.c (BENCH_SIZE=small: tries it)
 	  fuzz TARGET SECONDS    fuzzes one room
 	  torture SECONDS        everything at once, with a module under ASan and then under TSan
 	  deps                   installs the packages that the commands need; each command does so itself

@@ -18,7 +18,7 @@ import harness  # noqa: E402
 from servers import Servers  # noqa: E402
 
 #: In this order; those whose file is there.
-NAMES = [name for name in ("answer", "load", "swap", "increment", "zones", "transfer", "upstream", "reload", "store", "growth")
+NAMES = [name for name in ("answer", "load", "swap", "increment", "zones", "transfer", "upstream", "reload", "store", "timers", "growth")
          if (Path(__file__).parent / f"{name}.py").exists()]
 PEERS = ["knotd", "NSD", "BIND"]
 

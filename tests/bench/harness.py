@@ -414,6 +414,7 @@ class Targets:
         "zones 10000 file": ("10,000 zones, zones-file", "≤ 1.0 s, 30 MB"),
         "zones 100000 file": ("100,000 zones, zones-file", "≤ 8 s, 250 MB"),
         "zones notify": ("NOTIFY for 1,000 of 100,000 zones, all new", "≤ 0.15 s"),
+        "timers": ("100,000 zones: latest check while h1m is transferred or changed", "≤ 100 ms"),
         "transfer": ("AXFR out of h1m", "≤ 0.08 s"),
         "answer h1m hits": ("CPU, h1m hits", "≤ 0.65 × knotd, ≤ NSD"),
         "answer h1m nxdomain": ("CPU, h1m NXDOMAIN", "≤ 0.70 × knotd, ≤ NSD"),
