@@ -4,6 +4,7 @@
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,15 @@ def test_reloads_lose_no_query_and_transfer_nothing(servers, scope, tmp_path):
     assert re.fullmatch(r"NOERROR \d+ \(100\.00%\)", result["codes"])
     assert result["rate"] > 0.8 * QUERIES_PER_SECOND
     assert {zone: primary.transfers(zone) for zone in ZONES} == before
+
+
+def nice_values(pid):
+    """What each thread claims of a processor: field 19 of proc(5)'s stat, behind the name, which may have spaces."""
+    return [int(stat.read_text().rpartition(")")[2].split()[16]) for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+
+
+def test_transfers_give_way_to_answers(servers):
+    """The background thread claims less than each of knotd's threads."""
+    _, secondary = servers.pair(ZONES)
+    values = sorted(set(nice_values(secondary.process.pid)))
+    assert values == [values[0], values[0] + 10]
