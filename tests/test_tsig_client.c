@@ -463,10 +463,48 @@ START_TEST(test_reported_error)
 }
 END_TEST
 
-/*! The record in other places, twice, of another class or TTL, with octets after it. */
+/*! What is said under the name of another key is not said by who has ours. */
+START_TEST(test_reported_by_other)
+{
+	stream_t stream = stream_begin("hmac-sha256");
+	knot_pkt_t *query = knot_pkt_new(stream.query.wire, stream.query.len, NULL);
+	ck_assert_int_eq(knot_pkt_parse(query, 0), KNOT_EOK);
+	message_t msg = make_answer(1);
+	const size_t tsig = msg.len;
+	ck_assert_int_eq(knot_tsig_add(msg.wire, &msg.len, MESSAGE_MAX, KNOT_RCODE_BADTRUNC, query->tsig_rr), KNOT_EOK);
+	knot_pkt_free(query);
+	msg.wire[tsig + 1] = 'b';
+	ck_assert_int_eq(verify(&stream, &msg), KNOT_TSIG_EBADKEY);
+	stream_end(&stream);
+}
+END_TEST
+
+/*! Labels of unsigned messages, which no MAC looks at before the next signature: the longest, and one more. */
+START_TEST(test_labels)
+{
+	static const struct { uint8_t octet; int ret; } cases[] = {
+		{ 63, KNOT_EOK }, { 64, KNOT_EMALF }, { 0x80, KNOT_EMALF }, { 0xBF, KNOT_EMALF },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		stream_t stream = stream_begin("hmac-sha256");
+		expect_signed(&stream, 0);
+		message_t msg = { .len = 0 };
+		uint8_t label[0xBF] = "";
+		append(&msg, HEADER_ANSWER, 12);
+		append(&msg, QUESTION, 13);
+		append(&msg, &cases[i].octet, 1);
+		append(&msg, label, cases[i].octet);
+		append(&msg, "\0\0\1\0\1\0\0\16\20\0\4abcd", 15);
+		ck_assert_int_eq(verify(&stream, &msg), cases[i].ret);
+		stream_end(&stream);
+	}
+}
+END_TEST
+
+/*! The record in other places, twice, of another class or TTL, with octets after it, under a name without end. */
 START_TEST(test_misplaced)
 {
-	enum { IN_ANSWER, IN_AUTHORITY, BEFORE_OPT, TWICE, TRAILING, CLASS_IN, TTL_ONE, AFTER_OPT, END };
+	enum { IN_ANSWER, IN_AUTHORITY, BEFORE_OPT, TWICE, TRAILING, CLASS_IN, TTL_ONE, OWNER_LOOP, AFTER_OPT, END };
 	for (int i = 0; i < END; i++) {
 		stream_t stream = stream_begin("hmac-sha256");
 		message_t msg = make_answer(1);
@@ -500,6 +538,11 @@ START_TEST(test_misplaced)
 			break;
 		case TTL_ONE:
 			knot_wire_write_u32(msg.wire + fixed + 4, 1);
+			break;
+		case OWNER_LOOP:
+			memmove(msg.wire + tsig + 2, msg.wire + fixed, msg.len - fixed);
+			msg.len -= fixed - tsig - 2;
+			knot_wire_write_u16(msg.wire + tsig, 0xC000 | tsig);
 			break;
 		}
 		ck_assert_msg(verify(&stream, &msg) == (i == AFTER_OPT ? KNOT_EOK : KNOT_EMALF), "case %d", i);
@@ -571,6 +614,8 @@ int main(void)
 	tcase_add_test(tcase, test_clock_backwards);
 	tcase_add_test(tcase, test_reported_time);
 	tcase_add_test(tcase, test_reported_error);
+	tcase_add_test(tcase, test_reported_by_other);
+	tcase_add_test(tcase, test_labels);
 	tcase_add_test(tcase, test_misplaced);
 	tcase_add_test(tcase, test_no_space);
 	tcase_add_test(tcase, test_random);
