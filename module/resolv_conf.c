@@ -127,7 +127,7 @@ static bool read_line(const char *line, const char *end, struct sockaddr_storage
 		return false;
 	}
 	word = next_word(&line, end, &len);
-	return len > 0 && resolv_conf_address(word, len, ret_addr) == KNOT_EOK;
+	return resolv_conf_address(word, len, ret_addr) == KNOT_EOK;
 }
 
 unsigned resolv_conf_parse(const char *text, size_t len, struct sockaddr_storage *servers, unsigned max)

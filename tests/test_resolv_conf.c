@@ -39,13 +39,20 @@ static const struct {
 	{ "192.0.2.1@-1", KNOT_EINVAL },
 	{ "192.0.2.1@5x", KNOT_EINVAL },
 	{ "192.0.2.1@99999999999", KNOT_EINVAL },
+	{ "192.0.2.1@18446744073709551669", KNOT_EINVAL }, /* 53, modulo the largest number there is room for */
+	{ "192.0.2.1@1.", KNOT_EINVAL },
+	{ "192.0.2.1@1:", KNOT_EINVAL },
+	{ "192.0.2.1@0099", KNOT_EOK, "192.0.2.1@99" },
 	{ "192.0.2.1:53", KNOT_EINVAL },
 	{ "192.0.2.256", KNOT_EINVAL },
 	{ "192.0.2", KNOT_EINVAL },
 	{ "192.0.2.1%lo", KNOT_EINVAL },
 	{ "resolver.example", KNOT_EINVAL },
 	{ "self", KNOT_EINVAL },
-	{ "2001:db8:::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::1", KNOT_EINVAL },
+	/* The longest text there is room for, and an octet more. */
+	{ "fe80::1%an-interface-whose-name-is-far-longer-than-any-can-be", KNOT_ENOENT },
+	{ "fe80::1%an-interface-whose-name-is-far-longer-than-any-can-be.", KNOT_EINVAL },
+	{ "fe80::1%an-interface-whose-name-is-far-longer-than-any-can-be, by dozens of octets more", KNOT_EINVAL },
 };
 
 START_TEST(test_address)
@@ -62,6 +69,15 @@ START_TEST(test_address)
 }
 END_TEST
 
+/*! An address ends where its text ends, not at an octet 0 before that. */
+START_TEST(test_zero_octet)
+{
+	struct sockaddr_storage addr;
+	ck_assert_int_eq(resolv_conf_address("192.0.2.1\0.example", 18, &addr), KNOT_EINVAL);
+	ck_assert_uint_eq(resolv_conf_parse("nameserver 192.0.2.1\0.example\n", 30, &addr, 1), 0);
+}
+END_TEST
+
 /*! Text, and its servers with blanks between. */
 static const struct {
 	const char *text, *servers;
@@ -71,6 +87,8 @@ static const struct {
 	{ "nameserver 192.0.2.1", "192.0.2.1" },
 	{ "nameserver 192.0.2.1\nnameserver\t2001:db8::1\n", "192.0.2.1 2001:db8::1" },
 	{ "  nameserver   192.0.2.1  \r\n", "192.0.2.1" },
+	{ "nameserver 192.0.2.1\r\nnameserver\v192.0.2.2\fnear\n", "192.0.2.1 192.0.2.2" },
+	{ "nameserver \t", "" },
 	{ "# nameserver 192.0.2.1\n; nameserver 192.0.2.2\nnameserver 192.0.2.3 # the third\n", "192.0.2.3" },
 	{ "nameserver 192.0.2.1#near\nnameserver 192.0.2.2;too\n", "192.0.2.1 192.0.2.2" },
 	{ "nameserver 192.0.2.1 192.0.2.2\n", "192.0.2.1" },
@@ -156,6 +174,12 @@ START_TEST(test_read)
 	file_write("nameserver 192.0.2.1\n", 3);
 	ck_assert_int_eq(resolv_conf_read(path, servers, RESOLV_CONF_SERVERS_MAX, &count), KNOT_EOK);
 	ck_assert_uint_eq(count, 3);
+	/* The largest file there may be. */
+	static const char line[] = "nameserver 192.0.2.1 # close by\n";
+	ck_assert_uint_eq(RESOLV_CONF_SIZE_MAX % strlen(line), 0);
+	file_write(line, RESOLV_CONF_SIZE_MAX / strlen(line));
+	ck_assert_int_eq(resolv_conf_read(path, servers, RESOLV_CONF_SERVERS_MAX, &count), KNOT_EOK);
+	ck_assert_uint_eq(count, RESOLV_CONF_SERVERS_MAX);
 
 	unlink(path);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
@@ -172,6 +196,7 @@ int main(void)
 	TCase *tcase = tcase_create("all");
 	tcase_add_unchecked_fixture(tcase, directory_make, directory_remove);
 	tcase_add_loop_test(tcase, test_address, 0, COUNT(addresses));
+	tcase_add_test(tcase, test_zero_octet);
 	tcase_add_loop_test(tcase, test_parse, 0, COUNT(files));
 	tcase_add_test(tcase, test_parse_many);
 	tcase_add_test(tcase, test_read);
