@@ -33,8 +33,8 @@ static bool has_items(knot_ctl_type_t type)
 /*! Reads one item into the text of the unit. */
 static int read_item(const uint8_t *wire, size_t len, size_t *pos, control_unit_t *unit, size_t *used)
 {
-	const unsigned index = wire[*pos] - ITEM_FIRST;
-	if (wire[*pos] < ITEM_FIRST || index >= KNOT_CTL_IDX__COUNT) {
+	const unsigned index = wire[*pos] - ITEM_FIRST; /* Far too high below the first one. */
+	if (index >= KNOT_CTL_IDX__COUNT) {
 		return KNOT_EMALF;
 	}
 	if (len - *pos < 3) {

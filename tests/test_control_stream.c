@@ -129,6 +129,50 @@ START_TEST(test_pieces)
 }
 END_TEST
 
+/*! Octet by octet, each read for itself: what is small needs no more memory for that. */
+START_TEST(test_octets)
+{
+	static const char wire[] = "\1\x10\0\12zone-flush\x16\0\10example.\3";
+	int fds[2];
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
+	control_stream_t stream;
+	control_stream_init(&stream, fds[0]);
+	for (size_t i = 0; i < sizeof(wire) - 1; i++) {
+		ck_assert_int_eq(write(fds[1], wire + i, 1), 1);
+	}
+	ck_assert_int_eq(control_stream_receive(&stream), KNOT_EOK);
+	ck_assert_uint_eq(stream.in_max, CONTROL_UNIT_MAX);
+	control_unit_t unit;
+	ck_assert(control_stream_next(&stream, &unit));
+	ck_assert_str_eq(unit.item[KNOT_CTL_IDX_ZONE], "example.");
+	unpair(&stream, fds[1]);
+}
+END_TEST
+
+/*! What is no block: the first reason counts, whatever comes behind it. */
+static const struct {
+	const char *wire;
+	size_t len;
+	int ret;
+} refused[] = {
+#define CASE(text) text, sizeof(text) - 1
+	{ CASE("\0\1\x10\0\6status\3"), KNOT_EOF },
+	{ CASE("\1\x10\0\6status\0\3"), KNOT_EOF },
+	{ CASE("\4\1\x10\0\6status\3"), KNOT_EMALF },
+	{ CASE("\1\x10\0\6status\4\3"), KNOT_EMALF },
+};
+
+START_TEST(test_refused)
+{
+	control_stream_t stream;
+	int peer;
+	pair(&stream, &peer);
+	ck_assert_int_eq(write(peer, refused[_i].wire, refused[_i].len), refused[_i].len);
+	ck_assert_int_eq(control_stream_receive(&stream), refused[_i].ret);
+	unpair(&stream, peer);
+}
+END_TEST
+
 START_TEST(test_too_long)
 {
 	control_stream_t stream;
@@ -244,6 +288,8 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, test_units, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tcase, test_pieces);
+	tcase_add_test(tcase, test_octets);
+	tcase_add_loop_test(tcase, test_refused, 0, sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, test_too_long);
 	tcase_add_test(tcase, test_libknot);
 	tcase_add_test(tcase, test_random);
