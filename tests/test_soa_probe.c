@@ -68,6 +68,11 @@ static const struct {
 	  "malformed data" },
 	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
 	{ CASE(HEAD("\204\0", "\1", "\0", "\0") "\7examp"), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
+	/* No records: all there is to be wrong is the question. */
+	{ CASE(HEAD("\204\0", "\0", "\0", "\0") Q), KNOT_EMALF, false, EXPIRE_NONE, "no SOA in the answer" },
+	{ CASE(HEAD("\204\0", "\0", "\0", "\0") "\7example\0\0\6\0"), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
+	{ CASE(HEAD("\204\0", "\0", "\0", "\0") "\7examp"), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
+	{ CASE("\0\0\204\5\0\0\0\0\0\0\0\0"), KNOT_EDENIED, false, EXPIRE_NONE, "server responded with error 'REFUSED'" },
 	{ CASE(HEAD("\204\0", "\1", "\0", "\0") Q "\300\37"), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
 	{ CASE(HEAD("\244\0", "\1", "\0", "\0") Q SOA), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
 	{ CASE("\0\0\204\0"), KNOT_EMALF, false, EXPIRE_NONE, "malformed data" },
