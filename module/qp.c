@@ -203,11 +203,16 @@ QP_DESCENDS qp_leaf_t qp_get(const qp_t *qp, const qp_key_t *key)
 	return node_leaf(node);
 }
 
-/*! \brief Fills in the ancestors: those of the \a count leaves whose names end within the labels that were found. */
+/*!
+ * \brief Fills in the ancestors: those of the \a count nodes that are leaves whose names end within the labels that were found.
+ *
+ * Where the key has parted from the names on the way, a label of theirs may end where one of the key begins, and others be below
+ * it: then it is a branch that hangs there, and nothing from there on is an ancestor.
+ */
 static inline void path_set(qp_path_t *path, unsigned enclosed, const qp_node_t *const *above, unsigned count)
 {
 	unsigned i = 0;
-	for (; i < count && node_labels(above[i]) <= enclosed; i++) {
+	for (; i < count && !node_is_branch(above[i]) && node_labels(above[i]) <= enclosed; i++) {
 		path->ancestor[i] = node_leaf(above[i]);
 	}
 	path->count = (uint8_t)i;
@@ -216,7 +221,7 @@ static inline void path_set(qp_path_t *path, unsigned enclosed, const qp_node_t 
 
 QP_DESCENDS void qp_find(const qp_t *qp, const qp_key_t *key, qp_path_t *path)
 {
-	/* Leaves that hang on the way where a label of the key begins: ancestors, if the key agrees with the way so far. */
+	/* What hangs on the way where a label of the key begins: leaves, and ancestors, if the key agrees with the way so far. */
 	const qp_node_t *above[QP_LABELS_MAX];
 	unsigned count = 0;
 	const qp_node_t *node = &qp->root;

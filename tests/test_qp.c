@@ -252,6 +252,35 @@ START_TEST(find_tells_ancestors)
 }
 END_TEST
 
+/* Names that are passed by on the way to a key: where a label of it begins, one of theirs may begin, too, and others below it. */
+static const struct {
+	const char *names[4];
+	const char *key;
+	unsigned enclosed;
+} passed_cases[] = {
+	{ { "", "ab", "x.ab", "abc" },    "z.a",   0 },
+	{ { "", "ab", "n.ab", "abc" },    "z.a",   0 },
+	{ { "", "ab", "x.y.ab", "abc" },  "z.a",   0 },
+	{ { "", "ab.c", "x.ab.c", "abd.c" }, "z.a.c", 1 },
+	{ { "", "\\064", "x.\\064", "\\064y" }, "z.b", 0 },
+};
+
+START_TEST(find_tells_no_others)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		put(passed_cases[_i].names[i], (uint16_t)i);
+	}
+	commit();
+	qp_path_t path;
+	qp_key_t key = key_of(passed_cases[_i].key);
+	qp_find(&qp, &key, &path);
+	ck_assert_uint_eq(path.match.ref, 0);
+	ck_assert_uint_eq(path.enclosed, passed_cases[_i].enclosed);
+	ck_assert_uint_eq(path.count, 1);
+	ck_assert_uint_eq(path.ancestor[0].tag, 0);
+}
+END_TEST
+
 START_TEST(empty_trie_answers)
 {
 	qp_key_t key = key_of("a.b");
@@ -561,6 +590,7 @@ int main(void)
 	tcase_add_test(given, key_fits_longest_names);
 	tcase_add_test(given, order_is_canonical);
 	tcase_add_loop_test(given, find_tells_ancestors, 0, sizeof(find_cases) / sizeof(find_cases[0]));
+	tcase_add_loop_test(given, find_tells_no_others, 0, sizeof(passed_cases) / sizeof(passed_cases[0]));
 	tcase_add_test(given, empty_trie_answers);
 	tcase_add_test(given, deepest_name_has_all_ancestors);
 	tcase_add_test(given, change_copies_only_its_path);
