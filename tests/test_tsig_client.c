@@ -501,6 +501,30 @@ START_TEST(test_labels)
 }
 END_TEST
 
+/*! Unsigned messages that end where they should, to the octet, and such as end before what they announce. */
+START_TEST(test_shapes)
+{
+	static const struct { const char *octets; size_t len; int ret; } cases[] = {
+#define CASE(text) text, sizeof(text) - 1
+#define HEAD(qd, an, ns, ar) "\x12\x34\x84\0\0" qd "\0" an "\0" ns "\0" ar
+		{ CASE(HEAD("\0", "\0", "\0", "\0")), KNOT_EOK },
+		{ CASE(HEAD("\1", "\0", "\0", "\0") QUESTION), KNOT_EOK },
+		{ CASE(HEAD("\1", "\0", "\0", "\1") QUESTION OPT), KNOT_EOK },
+		{ CASE(HEAD("\1", "\0", "\0", "\0")), KNOT_EMALF },
+		{ CASE(HEAD("\0", "\1", "\2", "\0")), KNOT_EMALF },
+		{ CASE(HEAD("\1", "\0", "\0", "\1") QUESTION "\0\0\51\4\320\0\0\0\0\0\1"), KNOT_EMALF },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		stream_t stream = stream_begin("hmac-sha256");
+		expect_signed(&stream, 0);
+		message_t msg = { .len = 0 };
+		append(&msg, cases[i].octets, cases[i].len);
+		ck_assert_msg(verify(&stream, &msg) == cases[i].ret, "case %zu", i);
+		stream_end(&stream);
+	}
+}
+END_TEST
+
 /*! The record in other places, twice, of another class or TTL, with octets after it, under a name without end. */
 START_TEST(test_misplaced)
 {
@@ -616,6 +640,7 @@ int main(void)
 	tcase_add_test(tcase, test_reported_error);
 	tcase_add_test(tcase, test_reported_by_other);
 	tcase_add_test(tcase, test_labels);
+	tcase_add_test(tcase, test_shapes);
 	tcase_add_test(tcase, test_misplaced);
 	tcase_add_test(tcase, test_no_space);
 	tcase_add_test(tcase, test_random);
