@@ -139,24 +139,18 @@ static int read_octets(reader_t *r, size_t count)
 
 static int read_name(reader_t *r)
 {
-	/* Near the end of the buffer the name must not be read in place before its length is known. */
-	uint8_t near_end[WIRE_NAME_MAX];
-	bool in_place = UINT16_MAX - r->len >= WIRE_NAME_MAX;
-	uint8_t *name = in_place ? r->dst + r->len : near_end;
-
-	/* The end of the RDATA ends the message: pointers lead backwards only. */
-	size_t len = 0;
-	int taken = wire_name_read(r->msg, r->end, r->pos, name, &len);
-	if (taken < 0) {
-		return taken;
-	}
-	if (UINT16_MAX - r->len < len) {
+	/* Names come before what may be long: of each type at most three, with some hundred octets between them. */
+	if (UINT16_MAX - r->len < WIRE_NAME_MAX) {
 		return KNOT_EMALF;
 	}
 
-	if (!in_place) {
-		memcpy(r->dst + r->len, near_end, len);
+	/* The end of the RDATA ends the message: pointers lead backwards only. */
+	size_t len = 0;
+	int taken = wire_name_read(r->msg, r->end, r->pos, r->dst + r->len, &len);
+	if (taken < 0) {
+		return taken;
 	}
+
 	r->len += len;
 	r->pos += taken;
 	return KNOT_EOK;
