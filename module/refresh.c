@@ -178,7 +178,8 @@ static void pause_bootstrap(refresh_t *refresh)
 		pause_begin(refresh, PAUSE_LEFT_ALONE);
 		return;
 	}
-	uint32_t next = refresh->bootstrap * 2;
+	/* Who forges NOTIFY would send us away for ten minutes in as many seconds. */
+	uint32_t next = refresh->check.urgent ? refresh->bootstrap : refresh->bootstrap * 2;
 	if (next < REFRESH_BOOTSTRAP_MIN_MS) {
 		next = REFRESH_BOOTSTRAP_MIN_MS;
 	} else if (next > REFRESH_BOOTSTRAP_MAX_MS) {

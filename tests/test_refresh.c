@@ -432,7 +432,13 @@ static const struct {
 		{ "left alone 0.25", "idle 0.25|none|-" }, { "stanza c", "idle 0.25|none|-" },
 		{ "stanza o", "idle 0.25|none|-" }, { "wait 0.25", "transfer 1|none|-" },
 		{ "broke", "idle 2|none|-" }, { "wait 2", "transfer 1|none|-" },
-		{ "left alone 1", "idle 1|none|-" }, { "notify 1", "transfer! 1|none|-" }, { "broke", "idle 4|none|-" } } },
+		{ "left alone 1", "idle 1|none|-" }, { "notify 1", "transfer! 1|none|-" }, { "broke", "idle 2|none|-" } } },
+	{ "bootstrap pauses do not grow by what NOTIFY and commands ask for", 'o', false, {
+		{ "broke", "idle 1|none|-" }, { "notify 1", "transfer! 1|none|-" }, { "broke", "idle 1|none|-" },
+		{ "notify 1", "idle 1|none|-" }, { "wait 1", "transfer! 1|none|-" }, { "broke", "idle 1|none|-" },
+		{ "wait 1", "transfer 1|none|-" }, { "broke", "idle 2|none|-" }, { "check", "transfer! 1|none|-" },
+		{ "broke", "idle 2|none|-" }, { "wait 2", "transfer 1|none|-" }, { "broke", "idle 4|none|-" },
+		{ "purge", "transfer! 1|none|-" }, { "broke", "idle 1|none|-" } } },
 	{ "the first primary that may be asked again", 'a', true, {
 		{ "left alone 4", "transfer 2|none|-" }, { "left alone 3", "idle 3|none|-" }, { "wait 3", "transfer 1|none|-" },
 		{ "left alone 1", "transfer 2|none|-" }, { "left alone 5", "idle 1|none|-" }, { "wait 1", "transfer 1|none|-" },
@@ -568,7 +574,7 @@ static const struct {
 		{ "same 5", "idle 7200|5|3600" } } },
 	{ "NOTIFY before the first version", 'a', false, {
 		{ "broke", "transfer 2|none|-" }, { "broke", "idle 1|none|-" }, { "notify 2", "transfer! 2|none|-" },
-		{ "broke", "transfer! 1|none|-" }, { "broke", "idle 2|none|-" } } },
+		{ "broke", "transfer! 1|none|-" }, { "broke", "idle 1|none|-" } } },
 	{ "NOTIFY goes ahead of a scheduled probe", 'a', false, {
 		SERVING_5, { "wait 3600", "probe 1|5|601200" }, { "notify 2", "probe! 2|5|601200" },
 		{ "same 5", "probe! 1|5|604800" }, { "same 5", "idle 3600|5|604800" } } },

@@ -16,8 +16,9 @@
  * A check succeeds when some primary gives an authoritative SOA that is not older than ours, or a transfer is published; it
  * renews REFRESH and EXPIRE. All primaries are asked until one has news, so that a newer serial on a later primary is not missed
  * while the first is behind; news that could not be transferred are fetched after RETRY. A failed check is repeated after
- * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY), and if all
- * primaries were left alone for what they did to other zones, as soon as one may be asked. Jitter is added to scheduled checks
+ * RETRY; without a version after pauses that grow from a second to ten minutes (within the bounds on RETRY; what NOTIFY and
+ * commands ask for in vain does not make them grow), and if all primaries were left alone for what they did to other zones, as
+ * soon as one may be asked. Jitter is added to scheduled checks
  * only, never to NOTIFY or commands; scheduled checks that ask anybody are a second apart at least, whatever the SOA says, and
  * so is one that NOTIFY asks for from the one before that was asked for, unless that brought a version: floods of NOTIFY, whose sender's
  * address may be forged, cost a check a second and zone, and news that follow each other wait for nothing.
