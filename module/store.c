@@ -103,13 +103,30 @@ static int lock_take(store_t *store)
 	return KNOT_EOK;
 }
 
+/*! \brief What is made here is on disk only if the directory is. Where its parent may not be read, that is left to chance. */
+static void sync_parent(const store_t *store)
+{
+	const int parent = openat(store->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent >= 0) {
+		(void)fsync(parent);
+		close(parent);
+	}
+}
+
 static int directory_open(store_t *store)
 {
-	if (mkdir(store->path, 0750) != 0 && errno != EEXIST && errno != EROFS) {
+	const bool is_made = mkdir(store->path, 0750) == 0;
+	if (!is_made && errno != EEXIST && errno != EROFS) {
 		return system_error();
 	}
 	store->dir = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return store->dir >= 0 ? lock_take(store) : system_error();
+	if (store->dir < 0) {
+		return system_error();
+	}
+	if (is_made) {
+		sync_parent(store);
+	}
+	return lock_take(store);
 }
 
 int store_open(const char *path, store_t **ret_store)
@@ -495,7 +512,7 @@ int store_remove(const store_t *store, const uint8_t *zone)
 typedef struct {
 	int fd;
 	uint64_t left;            /*!< Octets that were not taken yet. */
-	uint64_t unsynced;        /*!< So many of the last ones may be on disk in part. */
+	uint64_t synced;          /*!< Octets of the file that times vouch for. */
 	buffer_t ahead;
 	size_t pos;               /*!< What was taken of \a ahead. */
 } source_t;
@@ -543,14 +560,9 @@ static int source_take(source_t *source, uint64_t size, const uint8_t **ret_octe
 	return KNOT_EOK;
 }
 
-/*!
- * \brief Reads a frame. KNOT_ENOENT: it is not whole, and nobody was told of it: the last one, or one of several that were not synced.
- *
- * Of these, a power failure may have taken any page and left those behind it.
- */
+/*! \brief Reads a frame. KNOT_ENOENT: it is not whole. */
 static int frame_read(source_t *source, uint64_t before, frame_t *ret_frame, const uint8_t **ret_octets)
 {
-	const bool is_synced = source->left > source->unsynced;
 	const uint8_t *head;
 	int ret = source_take(source, sizeof(*ret_frame), &head);
 	if (ret != KNOT_EOK) {
@@ -562,7 +574,7 @@ static int frame_read(source_t *source, uint64_t before, frame_t *ret_frame, con
 	}
 	ret = source_take(source, ret_frame->size, ret_octets);
 	if (ret == KNOT_EOK && frame_digest(ret_frame, *ret_octets, before) != ret_frame->digest) {
-		ret = source->left == 0 || !is_synced ? KNOT_ENOENT : KNOT_EMALF;
+		ret = KNOT_ENOENT;
 	}
 	return ret;
 }
@@ -605,7 +617,6 @@ static bool times_read(const uint8_t *head, uint64_t header, slot_t *ret_slot)
 static int head_read(source_t *source, const uint8_t *zone, int64_t now, store_content_t *content, const char **ret_reason)
 {
 	const uint8_t *head;
-	const uint64_t end = source->left;
 	*ret_reason = "not a file of this kind";
 	int ret = source_take(source, FRAMES_AT, &head);
 	if (ret != KNOT_EOK) {
@@ -626,7 +637,7 @@ static int head_read(source_t *source, const uint8_t *zone, int64_t now, store_c
 	if (slot.times.expires_at <= now) {
 		return KNOT_EMALF;
 	}
-	source->unsynced = end > slot.synced ? end - slot.synced : 0;
+	source->synced = slot.synced;
 	content->times = slot.times;
 	content->file.turns = slot.turn;
 	content->file.header = content->file.digest = header.digest;
@@ -746,6 +757,10 @@ static int log_apply(store_content_t *content)
 	return KNOT_EOK;
 }
 
+/*!
+ * \brief Reads the log up to the first frame that is not whole. If it was not synced nobody was told of it: a writer was killed, or a
+ *        power failure took any of its pages. Times that vouch for more are not those of a version before.
+ */
 static int log_read(source_t *source, store_content_t *content)
 {
 	int ret = KNOT_EOK;
@@ -756,7 +771,22 @@ static int log_read(source_t *source, store_content_t *content)
 		content->is_torn = true;
 		ret = KNOT_EOK;
 	}
+	if (ret == KNOT_EOK && content->file.end < source->synced) {
+		ret = KNOT_EMALF;
+	}
 	return ret == KNOT_EOK && content->count > 0 ? log_apply(content) : ret;
+}
+
+/*!
+ * \brief Syncs differences that were read before a killed writer could: times will vouch for them. If they cannot be, a new file is
+ *        to be written.
+ */
+static void log_settle(const source_t *source, store_content_t *content)
+{
+	const store_file_t *file = &content->file;
+	if (file->end > file->image_end && file->end > source->synced && fdatasync(source->fd) != 0) {
+		content->file = (store_file_t) { 0 };
+	}
 }
 
 static int content_read(source_t *source, const uint8_t *zone, int64_t now, store_content_t *content,
@@ -770,7 +800,13 @@ static int content_read(source_t *source, const uint8_t *zone, int64_t now, stor
 	image_reader_t *reader = image_reader_new(zone, source->left);
 	ret = reader != NULL ? image_take(source, reader, content) : KNOT_ENOMEM;
 	image_reader_free(reader);
-	return ret == KNOT_EOK ? log_read(source, content) : ret;
+	if (ret == KNOT_EOK) {
+		ret = log_read(source, content);
+	}
+	if (ret == KNOT_EOK) {
+		log_settle(source, content);
+	}
+	return ret;
 }
 
 void store_content_clear(store_content_t *content)

@@ -13,9 +13,9 @@
  * changes of a large zone cost their own size. When the log is worth a new image is the caller's to judge (store_file_t).
  *
  * All behind the times is a chain of frames: kind, octets, and a digest (XXH3, 64 bits) of them and the frame before. It finds
- * accidents, not forgery: who can write to the directory is believed. A last frame that is not whole is what a killed writer left: nobody was
- * told of it, and it is passed over. So is what follows behind the octets that times vouch for, from the first frame that is not whole:
- * a power failure before a sync leaves any pages of what was appended. Everything else that does not fit (digest, lengths, another zone, another form, the order
+ * accidents, not forgery: who can write to the directory is believed. What follows behind the octets that times vouch for is passed over
+ * from the first frame that is not whole: a killed writer leaves a part of what it appended, a power failure before a sync any pages of
+ * it, and nobody was told of either. Everything else that does not fit (digest, lengths, octets that are missing, another zone, another form, the order
  * of octets of another machine) makes the whole file one that is not used. Times have a digest each, and no sync: if the last ones are lost,
  * the zone is older than it need be.
  *
