@@ -15,6 +15,7 @@
 typedef struct {
 	dot_client_t *client;
 	unsigned failures;        /*!< In a row. */
+	unsigned failed;          /*!< In all. */
 	uint64_t bad_until_ms;
 } server_t;
 
@@ -26,7 +27,8 @@ struct dot_servers_question {
 	dot_question_t *question;
 	uint64_t deadline_ms;
 	uint64_t tried;           /*!< A bit for each server. */
-	unsigned at;              /*!< The server that is asked. */
+	unsigned at;              /*!< The server that is asked, */
+	unsigned failed;          /*!< and how often it had failed before. */
 	size_t len;
 	uint8_t query[DOT_QUERY_MAX];
 };
@@ -71,6 +73,7 @@ static void note_failure(const dot_servers_t *servers, server_t *server)
 		pause *= 2;
 	}
 	server->failures++;
+	server->failed++;
 	server->bad_until_ms = uv_now(servers->loop) + (pause < DOT_SERVERS_PAUSE_MAX_MS ? pause : DOT_SERVERS_PAUSE_MAX_MS);
 }
 
@@ -112,6 +115,7 @@ static int ask_next(dot_servers_question_t *question)
 	     at = pick(servers, question->tried)) {
 		question->tried |= UINT64_C(1) << at;
 		question->at = at;
+		question->failed = servers->server[at].failed;
 		const bool last = pick(servers, question->tried) == DOT_SERVERS_MAX;
 		const uint64_t left = question->deadline_ms - now;
 		ret = dot_ask(servers->server[at].client, question->query, question->len,
@@ -140,7 +144,8 @@ static void on_done(void *ctx, int ret, const uint8_t *wire, size_t size)
 	question->question = NULL;
 	if (ret == KNOT_EOK) {
 		note_answer(server);
-	} else if (ret == KNOT_ECONN) {
+	} else if (ret == KNOT_ECONN && question->failed == server->failed) {
+		/* All that were under way tell of one failure: it counts once. */
 		note_failure(question->servers, server);
 	}
 	if ((ret != KNOT_EOK || is_to_be_asked_again(question, wire)) && ask_next(question) == KNOT_EOK) {

@@ -100,6 +100,59 @@ START_TEST(test_choice)
 }
 END_TEST
 
+static void on_waited(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+/*! Time goes on. */
+static void wait_ms(unsigned ms)
+{
+	uv_timer_t timer;
+	uv_timer_init(&world.loop, &timer);
+	uv_update_time(&world.loop);
+	uv_timer_start(&timer, on_waited, ms, 0);
+	while (uv_is_active((uv_handle_t *)&timer)) {
+		uv_run(&world.loop, UV_RUN_ONCE);
+	}
+	uv_close((uv_handle_t *)&timer, NULL);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
+}
+
+/*! One failure counts once, however many questions it ends: the server is asked again after the least pause. */
+START_TEST(test_many_fail_at_once)
+{
+	enum { MANY = 10 };
+	tls_server_t server[2];
+	tls_server_start(&server[0], &wrong, TLS_ANSWER);
+	tls_server_start(&server[1], &world.good, TLS_ANSWER);
+	const struct sockaddr_storage addr[] = { server[0].addr, server[1].addr };
+	const dot_servers_params_t params = { .servers = addr, .count = 2, .name = TLS_NAME, .ca_file = world.authority_path };
+	dot_servers_t *servers;
+	uint8_t wire[DOT_QUERY_MAX];
+	const size_t len = tls_query("www.example.", wire);
+	ck_assert_int_eq(dot_servers_new(&world.loop, &params, &servers), KNOT_EOK);
+	for (unsigned i = 0; i < MANY; i++) {
+		dot_servers_question_t *question;
+		ck_assert_int_eq(dot_servers_ask(servers, wire, len, on_done, NULL, &question), KNOT_EOK);
+	}
+	while (ended.count < MANY) {
+		uv_run(&world.loop, UV_RUN_ONCE);
+	}
+	ck_assert_int_eq(ended.ret, KNOT_EOK);
+	__atomic_store_n(&server[0].identity, &world.good, __ATOMIC_RELEASE);
+	wait_ms(DOT_SERVERS_PAUSE_MIN_MS + 100);
+	ask(servers);
+	ck_assert_int_eq(ended.ret, KNOT_EOK);
+	dot_servers_free(servers);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	tls_server_stop(&server[0]);
+	tls_server_stop(&server[1]);
+	ck_assert_uint_eq(server[0].questions, 1);
+	ck_assert_uint_eq(server[1].questions, MANY);
+}
+END_TEST
+
 START_TEST(test_cancel)
 {
 	tls_server_t server;
@@ -141,6 +194,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, test_choice, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tcase, test_many_fail_at_once);
 	tcase_add_test(tcase, test_cancel);
 	tcase_add_test(tcase, test_no_authorities);
 	suite_add_tcase(suite, tcase);

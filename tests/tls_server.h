@@ -43,7 +43,7 @@ typedef enum {
 } tls_manner_t;
 
 typedef struct {
-	tls_identity_t *identity;
+	tls_identity_t *identity; /*!< For the next connection. Atomic. */
 	tls_manner_t manner;
 	int fd;
 	struct sockaddr_storage addr;
@@ -188,10 +188,11 @@ static inline void tls_serve(tls_server_t *server, gnutls_session_t session, int
 
 static inline void tls_accept(tls_server_t *server, int fd)
 {
+	tls_identity_t *identity = __atomic_load_n(&server->identity, __ATOMIC_ACQUIRE);
 	gnutls_certificate_credentials_t credentials;
 	gnutls_session_t session;
 	gnutls_certificate_allocate_credentials(&credentials);
-	ck_assert_int_eq(gnutls_certificate_set_x509_key(credentials, &server->identity->crt, 1, server->identity->key), 0);
+	ck_assert_int_eq(gnutls_certificate_set_x509_key(credentials, &identity->crt, 1, identity->key), 0);
 	gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
 	gnutls_set_default_priority(session);
 	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
