@@ -121,7 +121,7 @@ static bool is_id_taken(const dot_client_t *client, uint16_t id)
 /*! Nobody but the server can answer, so ids are no secret: they tell questions apart. */
 static void set_id(dot_question_t *question)
 {
-	uint16_t id;
+	uint16_t id = 0;
 	do {
 		if (gnutls_rnd(GNUTLS_RND_NONCE, &id, sizeof(id)) != GNUTLS_E_SUCCESS) {
 			id++;

@@ -38,10 +38,10 @@ typedef struct {
 	void (*end)(void *ctx, const char *why);
 } tls_stream_callbacks_t;
 
-/*! Whom to talk to. Borrowed for the call, but for \a trust. */
+/*! Whom to talk to. Borrowed for the call, but for \a name and \a trust. */
 typedef struct {
 	const struct sockaddr_storage *remote; /*!< With port. */
-	const char *name;         /*!< That the certificate has to be for. */
+	const char *name;         /*!< That the certificate has to be for. Has to outlive the stream: GnuTLS does not copy it. */
 	tls_trust_t *trust;       /*!< Has to outlive the stream. */
 } tls_stream_params_t;
 
