@@ -95,6 +95,16 @@ static void place_note(saver_place_t *place, const zone_t *zone, const saver_job
 	place->is_failing = fails;
 }
 
+/*! \brief A file that stays would bring back after a restart what the operator wanted gone. */
+static void removal_note(const saver_place_t *place, const zone_t *zone, const saver_job_t *job)
+{
+	char name[STORE_FILE_NAME_MAX];
+	if (job->kind == SAVER_REMOVE && job->ret != KNOT_EOK) {
+		report(zone, LOG_ERR, "store, file '%s/%s' not removed (%s)", place->path, store_file_name(zone->name, name),
+		       knot_strerror(job->ret));
+	}
+}
+
 /* Who is owed */
 
 static void on_patience(uv_timer_t *timer);
@@ -303,6 +313,7 @@ static void job_end(saver_job_t *job)
 	const bool is_there = saved->place != NULL && saved->place->store == job->store;
 	if (is_there) {
 		place_note(saved->place, saved->zone, job);
+		removal_note(saved->place, saved->zone, job);
 		saved->file = job->file;
 	}
 	/* What could not be written is tried again as part of the next version. */

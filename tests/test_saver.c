@@ -399,6 +399,26 @@ START_TEST(test_purge)
 }
 END_TEST
 
+/*! \brief A file that cannot be removed is there after a restart: the operator is told. */
+START_TEST(test_purge_in_vain)
+{
+	site_t site;
+	site_begin(&site, "example.", directory);
+	publish(&site, 1, true);
+	settle();
+	char path[100], line[200];
+	sprintf(path, "%s/example.zone", directory);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	saver_purge(site.saved);
+	settle();
+	sprintf(line, "3 store, file '%s' not removed (Is a directory)\n", path);
+	ck_assert_str_eq(log_text, line);
+	ck_assert_int_eq(rmdir(path), 0);
+	site_end(&site);
+}
+END_TEST
+
 /*! \brief Somebody takes the file away: a new one, not an error. */
 START_TEST(test_file_taken_away)
 {
@@ -613,6 +633,7 @@ int main(void)
 	tcase_add_test(tcase, test_forgotten);
 	tcase_add_test(tcase, test_log_bound);
 	tcase_add_test(tcase, test_purge);
+	tcase_add_test(tcase, test_purge_in_vain);
 	tcase_add_test(tcase, test_file_taken_away);
 	tcase_add_test(tcase, test_no_room);
 	tcase_add_test(tcase, test_nowhere);
