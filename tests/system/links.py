@@ -9,6 +9,8 @@ server knows as its primary.
 
 A link that is cut is silent as a wire that is: datagrams are lost, in both directions; connections stay open and bring nothing until
 the link is healed, as TCP sends again what was lost. Nobody is told by a reset or an ICMP message.
+
+A link that holds answers lets no more of each than so many octets through, so that a transfer is not over before a test says so.
 """
 
 import itertools
@@ -40,7 +42,8 @@ class Link:
         self.address = f"127.0.{1 + number // 250}.{1 + number % 250}"
         self.up, self.down = Peer(address=self.address), Peer(address=self.address)
         self.healed, self.ended, self.sockets = threading.Event(), False, []
-        self.healed.set()
+        self.released, self.most = threading.Event(), 0
+        self.heal()
         self._relay(self.up, upper)
 
     def lead_to(self, lower):
@@ -50,12 +53,18 @@ class Link:
     def cut(self):
         self.healed.clear()
 
+    def hold(self, most):
+        """Of what comes back over a connection only so many octets pass, until the link is healed."""
+        self.most = most
+        self.released.clear()
+
     def heal(self):
         self.healed.set()
+        self.released.set()
 
     def stop(self):
         self.ended = True
-        self.healed.set()
+        self.heal()
         for each in list(self.sockets):
             wake(each)
 
@@ -106,17 +115,21 @@ class Link:
         with near:
             self.healed.wait()
             with self._keep(socket.create_connection((there.address, there.port), source_address=(self.address, 0))) as far:
-                back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)
+                back = threading.Thread(target=self._pass_on, args=(far, near, self.released), daemon=True)
                 back.start()
                 self._pass_on(near, far)
                 back.join()
                 self.sockets.remove(far)
             self.sockets.remove(near)
 
-    def _pass_on(self, source, sink):
+    def _pass_on(self, source, sink, released=None):
+        passed = 0
         try:
             while octets := source.recv(DATAGRAM_MAX):
                 self.healed.wait()
+                passed += len(octets)
+                if released and passed > self.most:
+                    released.wait()
                 sink.sendall(octets)
             self.healed.wait()
             sink.shutdown(socket.SHUT_WR)

@@ -11,6 +11,7 @@ import time
 import dns.rcode
 import pytest
 
+from links import Link
 from servers import PATIENCE, Peer, await_event, await_serial, message, notify, query, serial_of, tool, zone_text
 
 pytestmark = pytest.mark.hostile
@@ -79,7 +80,8 @@ def test_serials_never_go_back(servers, scope):
     assert query(module, f"new.{ZONE}").rcode() == dns.rcode.NXDOMAIN
 
 
-#: A zone whose transfer takes long enough to be stopped in the middle.
+#: A zone whose transfer takes many messages, and octets of it after which it is held in the middle.
+HELD = 4 << 20
 LARGE, FILLING = 120_000, "x" * 200
 
 
@@ -94,15 +96,19 @@ def test_primary_that_dies_in_a_transfer(servers, number, kind):
     scope = "zone" if kind == "knotd" else "global"
     primary = getattr(servers, kind)({ZONE: zone_text(ZONE, refresh=2, retry=1)}, name="primary").start()
     other = servers.knotd({"example.org": zone_text("example.org")}, name="other").start()
-    module = servers.secondary([ZONE, "example.org"], [other, primary], scope=scope, name="secondary",
+    link = Link(primary)
+    remote = re.escape(f"{link.address}@{link.up.port}")
+    module = servers.secondary([ZONE, "example.org"], [other, link.up], scope=scope, name="secondary",
                                items={**QUICK, "transfer-idle-timeout": 1}).start()
     for zone in (ZONE, "example.org"):
         module.await_serial(zone, 1)
-    primary.set_zone(ZONE, large_text(2))
     seen = module.log_position()
-    module.await_log(rf"AXFR, incoming, remote 127\.0\.0\.1@{primary.port}, started", after=seen, timeout=30)
+    link.hold(HELD)
+    primary.set_zone(ZONE, large_text(2))
+    module.await_log(rf"AXFR, incoming, remote {remote}, started", after=seen, timeout=30)
     primary.signal(number)
-    module.await_log(rf"refresh, remote 127\.0\.0\.1@{primary.port}, failed \((connection timeout|connection reset.*|connection refused)\)", after=seen)
+    link.heal()
+    module.await_log(rf"refresh, remote {remote}, failed \((connection timeout|connection reset.*|connection refused)\)", after=seen)
     assert serial_of(module, ZONE) == 1 and query(module, f"host1.{ZONE}").rcode() == dns.rcode.NXDOMAIN
 
     other.change("example.org", "www 60 A 192.0.2.4")
@@ -116,6 +122,7 @@ def test_primary_that_dies_in_a_transfer(servers, number, kind):
         primary.start()
     module.await_serial(ZONE, 2, timeout=60)
     assert query(module, f"host{LARGE - 1}.{ZONE}", "TXT").answer
+    link.stop()
 
 
 def test_expires_and_recovers_with_the_same_serial(servers, scope):
