@@ -16,6 +16,7 @@
 #include <urcu/compiler.h>
 
 #include "secondary/address.h"
+#include "secondary/completion.h"
 #include "secondary/report.h"
 
 /*! A probe by datagrams at most: somewhat longer than EXCHANGE_UDP_PAUSES_MS take. */
@@ -41,8 +42,9 @@ struct errand_work {
 	bool asks_increment;     /*!< IXFR, */
 	bool wants_whole;        /*!< which failed: AXFR now. */
 	bool is_started;         /*!< The log says what comes. */
-	snapshot_t *snapshot;    /*!< Transfer: the version, while it is checked. Own. */
-	snapshot_t *base;        /*!< If that is a draft: what it was made on top of. Pinned. */
+	completion_t *completion; /*!< Transfer: the version is being made, beside the loop. */
+	snapshot_t *snapshot;    /*!< The version, while it is checked. Own. */
+	snapshot_t *base;        /*!< Of an increment: what it is made on top of. Pinned. */
 	history_run_t run;       /*!< And the differences that lead to it. Own. */
 	zonemd_t *zonemd;        /*!< The check. */
 	TAILQ_ENTRY(errand_work) check;
@@ -399,30 +401,12 @@ static exchange_next_t on_transfer_message(void *ctx, const uint8_t *msg, size_t
 	return work->status == TRANSFER_MORE ? EXCHANGE_MORE : EXCHANGE_ENOUGH;
 }
 
-/*!
- * Makes the version of a transfer that is complete. A draft may wait until it has been checked; meanwhile a compact copy may
- * take the place of the version that it was made on top of, so that one is pinned.
- */
-static int version_make(errand_t *errand)
+/*! What came of a transfer, whose exchange and version ended with \a ret. False: nothing, for a reason. */
+static bool transfer_result(const errand_t *errand, int ret, char reason[static REASON_MAX])
 {
-	errand_work_t *work = errand->work;
-	snapshot_t *base = refresh_base(errand->refresh);
-	int ret = transfer_in_finish(work->transfer, base, &work->snapshot, &work->run);
-	if (ret == KNOT_EOK && transfer_in_kind(work->transfer) == TRANSFER_INCREMENT) {
-		work->base = snapshot_pin(base);
-	}
-	return ret;
-}
-
-/*! Ends a transfer whose exchange ended with \a ret. False: nothing came of it, for a reason. */
-static bool transfer_finish(errand_t *errand, int ret, char reason[static REASON_MAX])
-{
-	errand_work_t *work = errand->work;
+	const errand_work_t *work = errand->work;
 	if (ret == KNOT_EOK && work->status == TRANSFER_UNCHANGED) {
 		return true;
-	}
-	if (ret == KNOT_EOK && work->status == TRANSFER_COMPLETE) {
-		ret = version_make(errand);
 	}
 	if (work->snapshot != NULL) {
 		report_finished(errand);
@@ -576,6 +560,62 @@ static void transfer_deliver(errand_t *errand, int ret, const char *reason)
 	errands_start(errands);
 }
 
+/*! \param ret  Of the exchange. \param made  Of the version, if there is to be one; else as \a ret. */
+static void transfer_end(errand_t *errand, int ret, int made)
+{
+	char reason[REASON_MAX] = "";
+	if (!transfer_result(errand, made, reason) && fall_back(errand, ret, reason)) {
+		return;
+	}
+	if (!check_begin(errand)) {
+		transfer_deliver(errand, ret, reason);
+	}
+}
+
+/*! \name Making the version of a transfer that is complete */
+
+static void on_made(void *ctx, int ret, snapshot_t *snapshot, history_run_t run)
+{
+	errand_t *errand = ctx;
+	errand_work_t *work = errand->work;
+	work->completion = NULL;
+	work->snapshot = snapshot;
+	work->run = run;
+	if (ret != KNOT_EOK) {
+		version_discard(work);
+	}
+	transfer_end(errand, KNOT_EOK, ret);
+}
+
+/*! Is it made beside the loop? False: it is small, or there is no memory for that. */
+static bool make_aside(errand_t *errand)
+{
+	errand_work_t *work = errand->work;
+	if (transfer_in_counts(work->transfer).octets < COMPLETION_MIN) {
+		return false;
+	}
+	work->completion = completion_start(errand->errands->loop, work->transfer, work->base, on_made, errand);
+	return work->completion != NULL;
+}
+
+/*!
+ * A draft may wait until it has been made and checked; meanwhile a compact copy may take the place of the version that it is made on
+ * top of, so that one is pinned.
+ */
+static void version_make(errand_t *errand)
+{
+	errand_work_t *work = errand->work;
+	if (transfer_in_kind(work->transfer) == TRANSFER_INCREMENT) {
+		work->base = snapshot_pin(refresh_base(errand->refresh));
+	}
+	if (!make_aside(errand)) {
+		snapshot_t *snapshot = NULL;
+		history_run_t run = { 0 };
+		int ret = transfer_in_finish(work->transfer, work->base, &snapshot, &run);
+		on_made(errand, ret, snapshot, run);
+	}
+}
+
 static void on_transfer_done(void *ctx, int ret)
 {
 	errand_t *errand = ctx;
@@ -583,12 +623,10 @@ static void on_transfer_done(void *ctx, int ret)
 	if (leave_edns_out(errand, ret) && transfer_again(errand)) {
 		return;
 	}
-	char reason[REASON_MAX] = "";
-	if (!transfer_finish(errand, ret, reason) && fall_back(errand, ret, reason)) {
-		return;
-	}
-	if (!check_begin(errand)) {
-		transfer_deliver(errand, ret, reason);
+	if (ret == KNOT_EOK && errand->work->status == TRANSFER_COMPLETE) {
+		version_make(errand);
+	} else {
+		transfer_end(errand, ret, ret);
 	}
 }
 
@@ -659,6 +697,8 @@ void errand_cancel(errand_t *errand)
 	}
 	if (work != NULL && work->zonemd != NULL) {
 		TAILQ_REMOVE(&errand->errands->checks, work, check);
+	} else if (work != NULL && work->completion != NULL) {
+		completion_cancel(work->completion);
 	} else if (errand->turn.state == TURN_RUNNING) {
 		exchange_cancel(work->exchange);
 	}

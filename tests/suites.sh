@@ -101,7 +101,7 @@ suite_tsan()
 	"${fixed[@]}" true 2>/dev/null || fixed=()
 	build_in build-tsan -Db_sanitize=thread -Db_lundef=false || { fail "the build for TSan"; return; }
 	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-		each "$(unit_names 'pthread_create|secondary/(worker|resolver|upstream|versions|compaction|saver)\.h')" check_run build-tsan "${fixed[@]}"
+		each "$(unit_names 'pthread_create|secondary/(worker|resolver|upstream|versions|completion|compaction|saver)\.h')" check_run build-tsan "${fixed[@]}"
 }
 
 # --- fuzzing: each run replays the corpora; the everyday one adds a few seconds' worth of new inputs

@@ -4,8 +4,8 @@
  *
  * \brief What the refresh machine has asked of a primary, a SOA probe or a transfer, from its turn to the machine's answer.
  *
- *     errand_ask() --> turn --> exchange --> soa_probe ------------------------> refresh_probed()
- *                                        \-> transfer_in --> zonemd, in steps --> refresh_transferred()
+ *     errand_ask() --> turn --> exchange --> soa_probe ---------------------------------------> refresh_probed()
+ *                                        \-> transfer_in --> completion --> zonemd, in steps --> refresh_transferred()
  *
  * A probe goes by UDP, and again over TCP on truncation, or when UDP stays without answer. What is answered FORMERR is asked
  * again without EDNS (RFC 6891, section 7); a remote with `no-edns` spares itself that. Which errand may begin is turns.h.
@@ -18,8 +18,8 @@
  * one zone after the other, so that other zones wait for one step, not for the zone; the errand keeps its turn until then. A million
  * records of 45 octets take 0.3 s of it.
  *
- * Threads: the one that runs the loop. Blocks: never, but a version that is completed takes as long as its size, or that of the
- * increment. Memory: the errand is part of its zone's agent, so that asking allocates nothing but its remote; what it needs beyond that is
+ * Threads: the one that runs the loop; a large version is completed beside it (completion.h). Blocks: never, but giving one up that is
+ * being completed waits for its end. Memory: the errand is part of its zone's agent, so that asking allocates nothing but its remote; what it needs beyond that is
  * allocated when its turn comes, for as many as may run at once.
  */
 #pragma once
