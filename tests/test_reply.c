@@ -14,6 +14,19 @@
 /*! As a wildcard just below a top-level domain has it. */
 #define WILD_SIG "5 1 300 20300101000000 20200101000000 1 "
 #define SOA "t. 300 SOA ns.t. admin.t. 1 2 3 4 60\n"
+#define SOA_SENT "t. 60 SOA ns.t. admin.t. 1 2 3 4 60\n"
+#define NSEC3_OF_T "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.t. 200 NSEC3 1 0 0 - 2p9mhaveqvm6t7vbl5lop2u3t2rp3tom A\n"
+
+/*! An alias that a wildcard has made, and what signs it; and without that. */
+#define WILD(name, zone, target) name " 300 CNAME " target "\n" name " 300 RRSIG CNAME " WILD_SIG zone " AAAA\n"
+#define PLAIN(name, target)      name " 300 CNAME " target "\n"
+#define WILD_A(name, zone)       name " 300 A 192.0.2.1\n" name " 300 RRSIG A " WILD_SIG zone " AAAA\n"
+#define PLAIN_A(name)            name " 300 A 192.0.2.1\n"
+
+#define ONE_ZONE WILD("www.t.", "t.", "a.t.") WILD("a.t.", "t.", "b.t.") WILD("b.t.", "t.", "c.t.") WILD("c.t.", "t.", "d.u.") WILD_A("d.u.", "u.")
+#define ONE_ZONE_PLAIN PLAIN("www.t.", "a.t.") PLAIN("a.t.", "b.t.") PLAIN("b.t.", "c.t.") PLAIN("c.t.", "d.u.") PLAIN_A("d.u.")
+#define MANY_ZONES WILD("www.t.", "t.", "b.u.") WILD("b.u.", "u.", "b.v.") WILD("b.v.", "v.", "b.w.") WILD("b.w.", "w.", "b.x.") WILD_A("b.x.", "x.")
+#define MANY_ZONES_PLAIN PLAIN("www.t.", "b.u.") PLAIN("b.u.", "b.v.") PLAIN("b.v.", "b.w.") PLAIN("b.w.", "b.x.") PLAIN_A("b.x.")
 
 /*! A reply to "www.t. A", and what is to stand in our answer behind the alias "a.example. CNAME www.t.". */
 typedef struct {
@@ -43,12 +56,29 @@ static const case_t cases[] = {
 	  "www.t. 300 CNAME x.u.\n", "u. 60 SOA ns.u. admin.u. 1 2 3 4 60\n",
 	  "www.t. 300 CNAME x.u.\nwww.t. 300 RRSIG CNAME " WILD_SIG "t. AAAA\n",
 	  "u. 60 SOA ns.u. admin.u. 1 2 3 4 60\nw.u. 60 NSEC y.u. A\nv.t. 200 NSEC x.t. A\n" },
+	{ "a proof of a wildcard by NSEC3", 0, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\n", NSEC3_OF_T, KNOT_EOK,
+	  REPLY_FOUND, 200, "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\n", NSEC3_OF_T },
+	{ "proof of a wildcard in the wrong section", 0,
+	  "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\nv.t. 200 NSEC x.t. A\n", "", KNOT_EOK, REPLY_FOUND, 300,
+	  "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " WILD_SIG "t. AAAA\n" },
+	{ "wildcards of one zone, time and again", 0, ONE_ZONE, "v.t. 300 NSEC x.t. A\nc.u. 300 NSEC e.u. A\n", KNOT_EOK, REPLY_FOUND, 300,
+	  ONE_ZONE_PLAIN, NULL, ONE_ZONE, "v.t. 300 NSEC x.t. A\nc.u. 300 NSEC e.u. A\n" },
+	{ "wildcards of more zones than are remembered", 0, MANY_ZONES,
+	  "a.t. 300 NSEC z.t. A\na.u. 300 NSEC z.u. A\na.v. 300 NSEC z.v. A\na.w. 300 NSEC z.w. A\na.x. 300 NSEC z.x. A\n", KNOT_EOK,
+	  REPLY_FOUND, 300, MANY_ZONES_PLAIN, NULL, MANY_ZONES,
+	  "a.t. 300 NSEC z.t. A\na.u. 300 NSEC z.u. A\na.v. 300 NSEC z.v. A\na.w. 300 NSEC z.w. A\n" },
 	{ "not made by a wildcard", 0, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\n", "v.t. 200 NSEC x.t. A\n",
 	  KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 A 192.0.2.1\n", NULL, "www.t. 300 A 192.0.2.1\nwww.t. 300 RRSIG A " SIG "t. AAAA\n" },
 	{ "unrelated records", 0, "www.t. 300 A 192.0.2.1\nevil.t. 300 A 192.0.2.66\nwww.t. 300 TXT x\na.example. 300 A 192.0.2.66\n",
 	  "t. 300 NS ns.evil.\n", KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 A 192.0.2.1\n" },
 	{ "nothing about the name", 0, "evil.t. 300 A 192.0.2.66\n", SOA, KNOT_EOK, REPLY_NODATA, 60, "",
 	  "t. 60 SOA ns.t. admin.t. 1 2 3 4 60\n" },
+	{ "an address in the wrong section", 0, "", "www.t. 300 A 192.0.2.66\n" SOA, KNOT_EOK, REPLY_NODATA, 60, "", SOA_SENT },
+	{ "an alias in the wrong section", 0, "", "www.t. 300 CNAME evil.t.\n" SOA, KNOT_EOK, REPLY_NODATA, 60, "", SOA_SENT },
+	{ "a name that is no alias", 0, "www.t. 300 NS evil.t.\nevil.t. 300 A 192.0.2.66\n", SOA, KNOT_EOK, REPLY_NODATA, 60, "", SOA_SENT },
+	{ "SOA in the wrong section", 3, SOA, "", KNOT_EOK, REPLY_NXDOMAIN, REPLY_BARE_TTL, "", "" },
+	{ "as long as a SOA", 3, "", "t. 300 TXT \"as long as all the numbers of a SOA\"\n", KNOT_EOK, REPLY_NXDOMAIN, REPLY_BARE_TTL, "", "" },
+	{ "proofs in the wrong section", 3, "www.t. 300 NSEC x.t. A\n", SOA, KNOT_EOK, REPLY_NXDOMAIN, 60, "", SOA_SENT },
 	{ "NXDOMAIN", 3, "", SOA, KNOT_EOK, REPLY_NXDOMAIN, 60, "", "t. 60 SOA ns.t. admin.t. 1 2 3 4 60\n" },
 	{ "NXDOMAIN at the end of a chain", 3, "www.t. 30 CNAME x.u.\n", "u. 20 SOA ns.u. admin.u. 1 2 3 4 60\n", KNOT_EOK,
 	  REPLY_NXDOMAIN, 20, "www.t. 30 CNAME x.u.\n", "u. 20 SOA ns.u. admin.u. 1 2 3 4 60\n" },
@@ -62,6 +92,12 @@ static const case_t cases[] = {
 	{ "DNAME that makes the alias", 0, "t. 300 DNAME u.\nwww.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n", "", KNOT_EOK, REPLY_FOUND, 300 },
 	{ "DNAME that does not", 0, "t. 300 DNAME v.\nwww.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n", "", KNOT_EOK, REPLY_FOUND, 300,
 	  "www.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n" },
+	{ "DNAME of another zone", 0, "z. 300 DNAME u.\nwww.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n", "", KNOT_EOK, REPLY_FOUND, 300,
+	  "www.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n" },
+	{ "DNAME at the alias itself", 0, "www.t. 300 DNAME www.u.\nwww.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n", "", KNOT_EOK,
+	  REPLY_FOUND, 300, "www.t. 300 CNAME www.u.\nwww.u. 300 A 192.0.2.1\n" },
+	{ "DNAME that makes another name", 0, "t. 300 DNAME u.\nwww.t. 300 CNAME wwx.u.\nwwx.u. 300 A 192.0.2.1\n", "", KNOT_EOK,
+	  REPLY_FOUND, 300, "www.t. 300 CNAME wwx.u.\nwwx.u. 300 A 192.0.2.1\n" },
 	{ "two aliases at one name", 0, "www.t. 300 CNAME a.t.\nwww.t. 300 CNAME b.t.\na.t. 300 A 192.0.2.1\nb.t. 300 A 192.0.2.2\n", "",
 	  KNOT_EOK, REPLY_FOUND, 300, "www.t. 300 CNAME a.t.\na.t. 300 A 192.0.2.1\n" },
 	{ "loop", 0, "www.t. 300 CNAME a.t.\na.t. 300 CNAME www.t.\n", "", KNOT_EOK, REPLY_LOOP, 300, "" },
@@ -221,9 +257,52 @@ START_TEST(test_not_an_answer)
 	wire->wire[13] = 'x';
 	ck_assert_int_eq(accept_wire(wire->wire, wire->size, KNOT_RRTYPE_A, &reply), KNOT_EMALF);
 	make_found(wire);
+	knot_wire_write_u16(wire->wire + 12 + 7 + 2, KNOT_CLASS_CH);
+	ck_assert_int_eq(accept_wire(wire->wire, wire->size, KNOT_RRTYPE_A, &reply), KNOT_EMALF);
+	make_found(wire);
 	knot_wire_set_qdcount(wire->wire, 0);
 	ck_assert_int_eq(accept_wire(wire->wire, wire->size, KNOT_RRTYPE_A, &reply), KNOT_EMALF);
 	ck_assert_ptr_null(reply);
+	free(wire);
+}
+END_TEST
+
+/*! A record of another class says nothing. */
+START_TEST(test_other_class)
+{
+	reply_wire_t *wire = malloc(sizeof(*wire));
+	make_found(wire);
+	uint8_t name[WIRE_NAME_MAX];
+	size_t len;
+	const size_t first = 12 + 7 + 4;
+	const int taken = wire_name_read(wire->wire, wire->size, first, name, &len);
+	ck_assert_int_gt(taken, 0);
+	knot_wire_write_u16(wire->wire + first + taken + 2, KNOT_CLASS_CH);
+	reply_t *reply;
+	ck_assert_int_eq(accept_wire(wire->wire, wire->size, KNOT_RRTYPE_A, &reply), KNOT_EOK);
+	ck_assert_int_eq(reply->kind, REPLY_NODATA);
+	reply_free(reply);
+	free(wire);
+}
+END_TEST
+
+/*! Where a reply would begin so late that pointers into it might not reach, it does not fit, whatever room there is. */
+START_TEST(test_late)
+{
+	reply_wire_t *wire = malloc(sizeof(*wire));
+	make_found(wire);
+	reply_t *reply;
+	ck_assert_int_eq(accept_wire(wire->wire, wire->size, KNOT_RRTYPE_A, &reply), KNOT_EOK);
+	const size_t last = MESSAGE_REACH - MESSAGE_REACH / 2; /* Of what they reach the other half is inside. */
+	for (size_t size = last - 1; size <= last + 1; size++) {
+		uint16_t target, home;
+		message_t msg = begin(MESSAGE_MAX, &target);
+		memset(msg.wire + msg.size, 0, size - msg.size);
+		msg.size = size;
+		ck_assert_int_eq(reply_put(reply, &msg, target, 7, false, 0, PUT_TTL_KEEP, &home), size <= last ? KNOT_EOK : KNOT_ESPACE);
+		free(msg.wire);
+	}
+	reply_free(reply);
 	free(wire);
 }
 END_TEST
@@ -273,14 +352,17 @@ START_TEST(test_chain_too_long)
 }
 END_TEST
 
-/*! As many records as fit a message: bounded work, and pointers that reach. */
+/*! Nearly as many records as are looked at, and more of them: bounded work, and pointers that reach. */
 START_TEST(test_large)
 {
+	const unsigned addresses = _i == 0 ? 1900 : REPLY_RECORDS_MAX + 50;
+	const char *name = _i == 0 ? "much.longer.name.u." : "a.u.";
+	const unsigned sent = _i == 0 ? 1901 : REPLY_RECORDS_MAX;
 	reply_wire_t *wire = malloc(sizeof(*wire));
 	char *text = calloc(1, 400000);
-	size_t len = sprintf(text, "www.t. CNAME much.longer.name.u.\n");
-	for (unsigned i = 0; i < 1900; i++) {
-		len += sprintf(text + len, "much.longer.name.u. A 10.0.%u.%u\n", i / 256, i % 256);
+	size_t len = sprintf(text, "www.t. CNAME %s\n", name);
+	for (unsigned i = 0; i < addresses; i++) {
+		len += sprintf(text + len, "%s A 10.0.%u.%u\n", name, i / 256, i % 256);
 	}
 	reply_wire_make(wire, "www.t.", KNOT_RRTYPE_A, 0, text, "");
 	reply_t *reply;
@@ -289,7 +371,7 @@ START_TEST(test_large)
 	message_t msg = begin(MESSAGE_MAX, &target);
 	ck_assert_int_eq(reply_put(reply, &msg, target, 7, false, 0, PUT_TTL_KEEP, &home), KNOT_EOK);
 	knot_pkt_t *pkt = response_parse(&msg);
-	ck_assert_uint_eq(knot_pkt_section(pkt, KNOT_ANSWER)->count, 1902);
+	ck_assert_uint_eq(knot_pkt_section(pkt, KNOT_ANSWER)->count, 1 + sent);
 	ck_assert_uint_le(msg.size, response_knot_size(pkt));
 	knot_pkt_free(pkt);
 	free(msg.wire);
@@ -311,6 +393,9 @@ static const struct {
 	{ OPTIONS(""), KNOT_EDNS_EDE_NONE },
 	{ OPTIONS("\0\17\0\2\0\6"), KNOT_EDNS_EDE_BOGUS },
 	{ OPTIONS("\0\17\0\7\0\7 late"), KNOT_EDNS_EDE_SIG_EXPIRED },
+	{ OPTIONS("\0\17\0\2\0\2"), KNOT_EDNS_EDE_DS_DIGEST },
+	{ OPTIONS("\0\12\0\2\0\6"), KNOT_EDNS_EDE_NONE },           /* another option */
+	{ OPTIONS("\0\17\0\0\0\6\0\0"), KNOT_EDNS_EDE_NONE },       /* the first has no code, what looks like it is the next one's */
 	{ OPTIONS("\0\17\0\2\0\26"), KNOT_EDNS_EDE_NONE },           /* 22: not about DNSSEC */
 	{ OPTIONS("\0\17\0\2\0\3\0\17\0\2\0\14"), KNOT_EDNS_EDE_NSEC_MISS },
 	{ OPTIONS("\0\12\0\4abcd\0\17\0\2\0\33"), KNOT_EDNS_EDE_NSEC3_ITERS },
@@ -351,9 +436,11 @@ int main(void)
 	tcase_add_loop_test(tcase, test_validation_error, 0, sizeof(errors) / sizeof(errors[0]));
 	tcase_add_test(tcase, test_ttl_counts_down);
 	tcase_add_test(tcase, test_not_an_answer);
+	tcase_add_test(tcase, test_other_class);
+	tcase_add_test(tcase, test_late);
 	tcase_add_test(tcase, test_mutations);
 	tcase_add_test(tcase, test_chain_too_long);
-	tcase_add_test(tcase, test_large);
+	tcase_add_loop_test(tcase, test_large, 0, 2);
 	suite_add_tcase(suite, tcase);
 
 	SRunner *runner = srunner_create(suite);
