@@ -547,11 +547,14 @@ size_t transfer_in_query(const uint8_t *apex, const snapshot_t *base, bool edns,
 	return pos - dst;
 }
 
-/*! Was the first message a single SOA that is not newer than ours? Of serials that cannot be compared theirs counts as newer. */
+/*!
+ * Was the first message a single SOA that is not newer than ours? Of serials that cannot be compared theirs counts as newer.
+ * (Any record of a further message leads on, and a message without records fails.)
+ */
 static bool is_unchanged(const transfer_in_t *transfer)
 {
 	uint32_t serial;
-	return transfer->state == OPENED && transfer->counts.messages == 1 && transfer_in_serial(transfer, &serial) &&
+	return transfer->state == OPENED && transfer_in_serial(transfer, &serial) &&
 	       (serial == transfer->base || serial_newer(transfer->base, serial));
 }
 

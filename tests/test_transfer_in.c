@@ -570,6 +570,7 @@ static const struct {
 	{ "soaof=sub ns", "first SOA is not the zone's at sub.example." },
 	{ "soaof=other.", "first SOA is not the zone's at other." },
 	{ "soaof=.", "first SOA is not the zone's at ." },
+	{ "soaof=another.", "first SOA is not the zone's at another." }, /* as long as ours */
 	{ "soashort", "malformed message 1" },
 	{ "soa ns soa=2", "zone changed during the transfer, serial 1 -> 2" },
 	{ "soa=5 ns | soa=4294967295", "zone changed during the transfer, serial 5 -> 4294967295" },
@@ -584,6 +585,7 @@ static const struct {
 	{ "soa ns a=xexample. soa", "record outside the zone at xexample." },
 	{ "soa ns a=. soa", "record outside the zone at ." },
 	{ "soa ns soaof=other. soa", "record outside the zone at other." },
+	{ "soa ns soaof=another. soa", "record outside the zone at another." },
 	{ "soa ns ch=www soa", "record of another class at www.example." },
 	{ "soa | ns ch=www", "record of another class at www.example." },
 	{ "soa ns opt soa", "record of another class at ." },
