@@ -228,6 +228,13 @@ class Endless:
         self.make, self.times = make, times
 
 
+class Lots:
+    """So many lots of messages: make(ask, n) gives the n-th, with their lengths."""
+
+    def __init__(self, make, count):
+        self.make, self.count = make, count
+
+
 CLOSE, RESET, HALF_CLOSE, STALLED = "close", "reset", "half-close", "stalled"
 
 
@@ -332,6 +339,10 @@ class Hostile:
                     await asyncio.sleep(step.pause)
             elif isinstance(step, Endless):
                 await self._endless(step, ask, writer)
+            elif isinstance(step, Lots):
+                for number in range(step.count):
+                    writer.write(step.make(ask, number))
+                    await writer.drain()
             else:
                 writer.write(tcp_frame(self._wire(step, ask, signer)))
             await writer.drain()

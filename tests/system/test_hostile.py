@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from hostile import (A, AAAA, AXFR, CLOSE, CNAME, DNAME, Drip, Endless, Framed, HALF_CLOSE, Hostile, IXFR, Message, MX, NS, NS_ADDRESS,
+from hostile import (A, AAAA, AXFR, CLOSE, CNAME, DNAME, Drip, Endless, Framed, HALF_CLOSE, Hostile, IXFR, Lots, Message, MX, NS, NS_ADDRESS,
                      NS_RECORD, Name, OPT, Octets, Part, RESET, Raw, Record, SOA, STALLED, TSIG, TXT, address, label, opt, soa, tcp_frame,
                      version, wire_name)
-from servers import Key, Peer, ROOT, SLOWNESS, Servers, await_event, free_port, notify, zone_text
+from servers import Key, Peer, ROOT, SLOWNESS, Servers, await_event, await_serial, free_port, notify, zone_text
 
 sys.path.insert(0, str(ROOT / "tests" / "differential"))
 
@@ -932,8 +932,7 @@ class Arena:
         return sum(bool(pattern.match(line)) for line in self.lines.of(name, after))
 
     def resident(self, what):
-        status = Path(f"/proc/{self.module.process.pid}/status").read_text()
-        return int(re.search(rf"{what}:\s+(\d+)", status)[1]) << 10
+        return memory_of(self.module, what)
 
     def await_line(self, case, pattern, after):
         def look():
@@ -1217,3 +1216,98 @@ def test_all_recover(arena):
     arena.await_serials([case.name for case in cured], 2)
     for case in cured[::10]:
         assert_serves(arena, case, [Message(*V2)])
+
+
+# --- a million messages
+
+LOT, LOTS = 1000, 1000
+#: They come again and again for so many seconds at least; and how often others are checked meanwhile, in seconds.
+MILLION_SECONDS, MILLION_REFRESH = 15, 2
+
+
+def frames(ask, records):
+    """A message without question for each of these records, which are octets."""
+    head = struct.pack("!6H", ask.id, 0x8400, 0, 1, 0, 0)
+    return b"".join(tcp_frame(head + record) for record in records)
+
+
+def one_name(ask, lot):
+    return frames(ask, [address("same").wire(ask.qname)]) * LOT
+
+
+def other_names(ask, lot):
+    rest = ask.qname + struct.pack("!HHIH", A, 1, 300, 4) + b"\xc0\0\2\1"
+    return frames(ask, (label(f"n{number}") + rest for number in range(lot * LOT, (lot + 1) * LOT)))
+
+
+#: What is in each of them; and octets that the process may grow by, the sanitizer's own included.
+MILLION = {"the same record": (one_name, 64 << 20), "a name of its own": (other_names, 256 << 20)}
+
+
+@pytest.mark.skipif(not FULL, reason="a million messages: TEST_FULL=1")
+@pytest.mark.parametrize("kind", MILLION)
+def test_million_messages(servers, monkeypatch, kind):
+    """A record in each message of a transfer, and that again and again: it comes to its end, within bounds on memory, and others are checked when it is due all the while."""
+    monkeypatch.setenv("ASAN_OPTIONS", f"quarantine_size_mb=8:{os.environ.get('ASAN_OPTIONS', '')}")
+    make, growth = MILLION[kind]
+    port = free_port(BAD)
+    serial = 1
+
+    def answer(_, ask):
+        if ask.qtype == SOA:
+            return [Message(soa(serial))]
+        return [Message(soa(serial), NS_RECORD, NS_ADDRESS), *([Lots(make, LOTS)] if serial > 1 else []), Message(soa(serial))]
+    primary = Hostile(port, [BAD], answer)
+    names = [f"z{n}.others" for n in range(100)]
+    others = servers.knotd({name: zone_text(name, serial=1, refresh=MILLION_REFRESH, retry=MILLION_REFRESH) for name in names}, name="million-others")
+    others.start()
+    zones_file = servers.path / "names"
+    zones_file.write_text("".join(f"{name}.\n" for name in names))
+    stanzas = (f"mod-secondary:\n  - id: default\n    transfer-from: primary0\n    zones-file: {zones_file}\n    refresh-jitter: 0\n    retry-jitter: 0\n"
+               "  - id: million\n    transfer-from: primary1\n")
+    module = servers.secondary((), [others, Peer(port, BAD)], scope="global", module_conf=stanzas,
+                               conf="zone:\n  - domain: million.fault.\n    module: mod-secondary/million\n")
+    try:
+        module.start()
+        await_serial(module, "million.fault", 1)
+        for name in names:
+            await_serial(module, name, 1)
+        before, used = memory_of(module, "VmRSS"), processor_of(module)
+        began = time.monotonic()
+        while time.monotonic() < began + MILLION_SECONDS:
+            serial += 1
+            notify(module, "million.fault", source=BAD)
+            await_serial(module, "million.fault", serial, timeout=300)
+        seconds, used = time.monotonic() - began, processor_of(module) - used
+        gaps = gaps_of(module, names)
+        grown = memory_of(module, "VmHWM") - before
+        print(f"{kind}, {serial - 1} times: {seconds:.1f} s, {used:.1f} s of processor, {grown >> 20} MiB more at most; {len(gaps)} checks of others, {max(gaps)} s at most between two")
+        assert grown < growth
+        assert len(gaps) >= len(names) * int(seconds / (MILLION_REFRESH + 1 + SLOWNESS))
+        # The log knows whole seconds.
+        assert max(gaps) <= MILLION_REFRESH + 1 + SLOWNESS
+    finally:
+        primary.stop()
+
+
+def memory_of(server, what):
+    """Octets, as the kernel names them."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(rf"{what}:\s+(\d+)", status)[1]) << 10
+
+
+def processor_of(server):
+    """Seconds of processor so far."""
+    stat = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, stat[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def gaps_of(server, names):
+    """Seconds between the checks of each of these zones, as the log has them; the last of each, until now."""
+    lines, gaps = Lines(server), []
+    lines.read()
+    for name in names:
+        checks = [time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) for at, text in lines.zones[name]
+                  if "zone is up-to-date" in text or "zone updated" in text]
+        gaps += [after - before for before, after in zip(checks, [*checks[1:], int(time.time())])]
+    return gaps
