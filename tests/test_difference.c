@@ -109,6 +109,10 @@ START_TEST(test_maker_refuses)
 	difference_maker_turn(&maker);
 	ck_assert_int_eq(put_a(&maker, 1), KNOT_EMALF);
 	ck_assert_int_eq(difference_maker_finish(&maker, &difference), KNOT_EMALF);
+	difference_maker_clear(&maker);
+	difference_maker_turn(&maker);
+	ck_assert_int_eq(put_soa(&maker, soa_2), KNOT_EOK);
+	ck_assert_int_eq(difference_maker_finish(&maker, &difference), KNOT_EMALF); /* Nothing was removed. */
 	ck_assert_ptr_null(difference);
 	difference_maker_clear(&maker);
 	ck_assert_ptr_null(maker.at);
@@ -201,6 +205,42 @@ START_TEST(test_sound)
 }
 END_TEST
 
+/*! \brief Is a difference sound that adds a record with these \a len octets as its owner? */
+static bool is_sound_with(const uint8_t *owner, size_t len)
+{
+	difference_maker_t maker = { 0 };
+	difference_t *difference = NULL;
+	ck_assert_int_eq(put_soa(&maker, soa_1), KNOT_EOK);
+	difference_maker_turn(&maker);
+	ck_assert_int_eq(put_soa(&maker, soa_2), KNOT_EOK);
+	ck_assert_int_eq(difference_maker_put(&maker, owner, len, 65280, 1, owner, 1), KNOT_EOK);
+	ck_assert_int_eq(difference_maker_finish(&maker, &difference), KNOT_EOK);
+	const bool is_sound = difference_is_sound(difference);
+	difference_release(difference);
+	return is_sound;
+}
+
+START_TEST(test_sound_labels)
+{
+	uint8_t owner[255];
+	memset(owner, 'x', sizeof(owner));
+	owner[0] = 63;
+	ck_assert(is_sound_with(owner, 64));
+	owner[0] = 64;
+	ck_assert(!is_sound_with(owner, 65));
+	ck_assert(!is_sound_with((const uint8_t *)"\1a\0", 3));
+	ck_assert(!is_sound_with((const uint8_t *)"\0\1a", 3));
+
+	/* Of 254 octets, and of 255: with a root label behind it that would be no name. */
+	for (size_t i = 0; i < 254; i += 2) {
+		memcpy(owner + i, "\1a", 2);
+	}
+	ck_assert(is_sound_with(owner, 254));
+	memcpy(owner + 252, "\2aa", 3);
+	ck_assert(!is_sound_with(owner, 255));
+}
+END_TEST
+
 START_TEST(test_sound_head)
 {
 	difference_maker_t maker = { 0 };
@@ -224,6 +264,8 @@ START_TEST(test_sound_head)
 		difference->octets[35] = strstr(cases[i].what, "case") ? 'A' : 'a';
 		ck_assert_msg(!difference_is_sound(difference), "%s", cases[i].what);
 	}
+	difference->removed = difference->added = difference->added_at = difference->size = 0;
+	ck_assert(!difference_is_sound(difference));
 	difference_release(difference);
 }
 END_TEST
@@ -361,6 +403,7 @@ int main(void)
 	tcase_add_test(cases, test_maker_refuses);
 	tcase_add_test(cases, test_maker_grows);
 	tcase_add_test(cases, test_sound);
+	tcase_add_test(cases, test_sound_labels);
 	tcase_add_test(cases, test_sound_head);
 	tcase_add_loop_test(cases, test_compute, 0, sizeof(compute_cases) / sizeof(*compute_cases));
 	tcase_add_test(cases, test_compute_same);
