@@ -419,6 +419,15 @@ def test_no_place_for_the_socket(servers, tmp_path):
     assert len(re.findall(r"control socket .*failed \(", module.log_text())) == 1
 
 
+def test_file_in_the_place_of_the_socket(servers, tmp_path):
+    """What somebody else has put there is left alone, and the zones are served without the socket."""
+    path = tmp_path / "file"
+    path.write_text("precious")
+    _, module = pair(servers, "zone", items={"control-listen": path})
+    assert len(re.findall(r"control socket .*failed \(", module.log_text())) == 1
+    assert path.read_text() == "precious"
+
+
 def test_reload(servers, scope):
     """The socket stays the same over a reload."""
     _, module = pair(servers, scope)

@@ -54,6 +54,15 @@ def test_response(servers, scope):
     module.await_log(r"notify, incoming, remote 127\.0\.0\.1@\d+, serial none")
 
 
+def test_name_below_the_zone(servers, scope):
+    """NOTIFY is about a zone, not about a name in it."""
+    _, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
+    assert rcode(module, f"www.{ZONE}", serial=9) == dns.rcode.NOTAUTH
+    assert rcode(module, serial=1) == dns.rcode.NOERROR
+    module.await_log(r"notify, incoming, .*, serial 1$")
+    assert not lines(module, "serial 9")
+
+
 def test_same_serial_changes_nothing(servers, scope):
     primary, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
     assert notify(module, ZONE, serial=1).rcode() == dns.rcode.NOERROR
