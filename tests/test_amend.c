@@ -360,6 +360,24 @@ START_TEST(test_failure)
 }
 END_TEST
 
+/*! The largest zone that there may be; an octet less is refused above. */
+START_TEST(test_limit)
+{
+	const builder_limits_t limits = { .max_octets = 145 };
+	snapshot_t *base = zone_of(SOA("7"), "@ NS a\n");
+	difference_t *difference = change_of("", "a A 1.1.1.1\n");
+	snapshot_t *draft = NULL;
+	char error[AMEND_ERROR_MAX];
+	ck_assert_int_eq(amend(base, &difference, 1, &limits, &draft, error), KNOT_EOK);
+	ck_assert_uint_eq(draft->octets, limits.max_octets);
+	snapshot_commit(draft);
+	snapshot_unpin(base);
+	rcu_barrier();
+	difference_release(difference);
+	support_free(draft);
+}
+END_TEST
+
 START_TEST(test_serials)
 {
 	difference_t *good = change_of("", "n TXT new\n");
@@ -1347,6 +1365,7 @@ int main(void)
 	tcase_add_checked_fixture(cases, rcu_setup, rcu_teardown);
 	tcase_add_loop_test(cases, test_change, 0, sizeof(change_cases) / sizeof(*change_cases));
 	tcase_add_loop_test(cases, test_failure, 0, sizeof(failure_cases) / sizeof(*failure_cases));
+	tcase_add_test(cases, test_limit);
 	tcase_add_test(cases, test_serials);
 	tcase_add_test(cases, test_sequences);
 	tcase_add_test(cases, test_no_memory);
