@@ -345,6 +345,27 @@ START_TEST(test_limit_rrsets)
 }
 END_TEST
 
+/*! One owner's records are held before they are written, also those that are there already: that is bounded, too. */
+START_TEST(test_limit_held)
+{
+	static uint8_t rdata[65535];
+	static const struct {
+		unsigned count;
+		uint16_t len;
+	} cases[] = { { (256u << 20) / sizeof(rdata), sizeof(rdata) }, { 4u << 20, 4 } };
+	uint8_t owner[WIRE_NAME_MAX];
+	size_t owner_len = support_name("a.example.com", owner);
+	builder_limits_t limits = { 0 };
+	builder_t *builder = begin_zone(&limits);
+	for (unsigned i = 0; i < cases[_i].count; i++) {
+		ck_assert_int_eq(builder_add(builder, owner, owner_len, 65280, 60, rdata, cases[_i].len), KNOT_EOK);
+	}
+	ck_assert_int_eq(builder_add(builder, owner, owner_len, 65280, 60, rdata, cases[_i].len), KNOT_EZONESIZE);
+	ck_assert_str_eq(builder_error(builder), "too many records at a.example.com.");
+	builder_free(builder);
+}
+END_TEST
+
 START_TEST(test_limit_octets)
 {
 	/* SOA: 13 + 10 + 17 + 18 + 20, NS: 13 + 10 + 17. */
@@ -645,6 +666,7 @@ int main(void)
 	tcase_add_test(limits, test_limit_count);
 	tcase_add_test(limits, test_limit_rrset);
 	tcase_add_test(limits, test_limit_rrsets);
+	tcase_add_loop_test(limits, test_limit_held, 0, support_is_full() ? 2 : 1);
 	tcase_add_test(limits, test_limit_octets);
 	tcase_add_test(limits, test_abandoned);
 	suite_add_tcase(suite, limits);

@@ -24,6 +24,7 @@ typedef enum {
 	REFUSE,
 	ODD,           /*!< An RCODE without a name. */
 	SILENT,
+	FIRST,         /*!< Answers the first datagram alone. */
 	SECOND,        /*!< Answers from the second datagram on. */
 	UNSIGNED,      /*!< Does not sign, although asked with a key. */
 } manner_t;
@@ -144,7 +145,7 @@ static void peer_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf, con
 	memcpy(query, buf->base, nread);
 	peer->datagrams++;
 	peer_read(peer, query, nread, &peer->key);
-	if (peer->manner == SILENT || (peer->manner == SECOND && peer->datagrams == 1)) {
+	if (peer->manner == SILENT || (peer->manner == SECOND && peer->datagrams == 1) || (peer->manner == FIRST && peer->datagrams > 1)) {
 		return;
 	}
 	size_t len = peer_write(peer, (const uint8_t *)buf->base, nread, response);
@@ -422,6 +423,54 @@ START_TEST(test_many)
 }
 END_TEST
 
+/*! Datagrams that came, in all and at one. */
+static unsigned heard(const peer_t *peers, unsigned count, unsigned *ret_most)
+{
+	unsigned all = 0;
+	*ret_most = 0;
+	for (unsigned i = 0; i < count; i++) {
+		all += peers[i].datagrams;
+		*ret_most = peers[i].datagrams > *ret_most ? peers[i].datagrams : *ret_most;
+	}
+	return all;
+}
+
+/*! Many zones have news for some that answer once and fall silent: so many are on their way to one, and in all; the others wait. */
+START_TEST(test_bounds)
+{
+	enum { PEERS = NOTIFY_OUT_MAX / NOTIFY_OUT_REMOTE_MAX + 1, ZONES = NOTIFY_OUT_REMOTE_MAX + 8 };
+	static peer_t peers[PEERS];
+	static notify_zone_t lists[ZONES];
+	unsigned ports[PEERS];
+	for (unsigned i = 0; i < PEERS; i++) {
+		peer_start(&peers[i], FIRST, 0);
+		ports[i] = peers[i].port;
+	}
+	stanza_t *settings = stanza(PEERS, ports);
+	const uint64_t began = uv_hrtime();
+	for (unsigned i = 0; i < ZONES; i++) {
+		notify_out_send(&out, &lists[i], zone, settings, false);
+	}
+	unsigned most;
+	AWAIT(heard(peers, PEERS, &most) >= PEERS + NOTIFY_OUT_MAX);
+	for (unsigned i = 0; i < 100; i++) {
+		uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	const unsigned all = heard(peers, PEERS, &most);
+	if (uv_hrtime() - began < 900000000) { /* Else some were sent again. */
+		ck_assert_uint_eq(all, PEERS + NOTIFY_OUT_MAX);
+		ck_assert_uint_eq(most, 1 + NOTIFY_OUT_REMOTE_MAX);
+	}
+	for (unsigned i = 0; i < ZONES; i++) {
+		notify_out_cancel(&lists[i]);
+	}
+	for (unsigned i = 0; i < PEERS; i++) {
+		peer_stop(&peers[i]);
+	}
+	stanza_release(settings);
+}
+END_TEST
+
 /*! A target that was dead need not rest when there is news, or the operator wishes it. */
 START_TEST(test_dead_comes_back)
 {
@@ -453,6 +502,7 @@ int main(void)
 	tcase_add_test(tcase, test_newer);
 	tcase_add_test(tcase, test_targets_go);
 	tcase_add_test(tcase, test_many);
+	tcase_add_test(tcase, test_bounds);
 	tcase_add_loop_test(tcase, test_dead_comes_back, 0, 2);
 
 	Suite *suite = suite_create("notify_out");

@@ -105,6 +105,37 @@ START_TEST(test_servers)
 }
 END_TEST
 
+/*! More addresses than are asked: the first ones count. */
+START_TEST(test_many_servers)
+{
+	enum { FILES = UPSTREAM_SERVERS_MAX / RESOLV_CONF_SERVERS_MAX + 1 };
+	char path[FILES][32], words[512] = "";
+	for (unsigned i = 0; i < FILES; i++) {
+		char text[RESOLV_CONF_SERVERS_MAX * 32] = "";
+		for (unsigned k = 0; k < RESOLV_CONF_SERVERS_MAX; k++) {
+			sprintf(text + strlen(text), "nameserver 192.0.%u.%u\n", i, k);
+		}
+		strcpy(path[i], "/tmp/secondary-test.XXXXXX");
+		close(mkstemp(path[i]));
+		write_file(path[i], text);
+		sprintf(words + strlen(words), "%s ", path[i]);
+	}
+	upstream_options_t options = make(words);
+	upstream_servers_t servers;
+	upstream_servers_read(&options, NULL, NULL, NULL, &servers);
+	ck_assert_uint_eq(servers.count, UPSTREAM_SERVERS_MAX);
+	for (unsigned i = 0; i < servers.count; i++) {
+		char text[ADDRESS_TEXT_MAX], expected[ADDRESS_TEXT_MAX];
+		sprintf(expected, "192.0.%u.%u@53", i / RESOLV_CONF_SERVERS_MAX, i % RESOLV_CONF_SERVERS_MAX);
+		ck_assert_str_eq(address_text(&servers.addr[i], text), expected);
+	}
+	upstream_options_clear(&options);
+	for (unsigned i = 0; i < FILES; i++) {
+		unlink(path[i]);
+	}
+}
+END_TEST
+
 /*! Over TLS the port is another one; the files that tell how to ask are watched too. */
 START_TEST(test_way)
 {
@@ -191,6 +222,7 @@ int main(void)
 	Suite *suite = suite_create("upstream_options");
 	TCase *tcase = tcase_create("all");
 	tcase_add_test(tcase, test_servers);
+	tcase_add_test(tcase, test_many_servers);
 	tcase_add_test(tcase, test_way);
 	tcase_add_loop_test(tcase, test_equal, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_loop_test(tcase, test_self, 0, sizeof(selves) / sizeof(selves[0]));

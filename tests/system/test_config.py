@@ -262,6 +262,16 @@ def test_complaints_about_a_list_are_bounded(servers, lists):
     secondary.await_log(r"item 'zones-file', the same for 90 more zones")
 
 
+def test_primaries_are_bounded(servers):
+    """Of more addresses than are asked, the first ones count."""
+    primary = servers.knotd({ZONE: zone_text(ZONE)}, name="primary").start()
+    secondary = servers.secondary([ZONE], [primary, *(Peer() for _ in range(69))])
+    secondary.start()
+    secondary.await_serial(ZONE, 1)
+    secondary.await_log(r"warning: .*item 'transfer-from', 6 addresses beyond the first 64 are ignored")
+    assert len(re.findall(r"primary 127\S+:", secondary.knotc_module("-e", "zone-status"))) == 64
+
+
 def test_items_of_the_process_differ_once(servers):
     text = "    transfer-limit-remote: 2\n"
     conf = "zone:\n" + "".join(f"  - domain: zone{n}.example.\n    module: mod-secondary/{'b' if n else 'a'}\n" for n in range(20))
