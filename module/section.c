@@ -146,6 +146,40 @@ typedef struct {
 	const uint8_t *items;
 } records_t;
 
+static inline uint32_t lower(uint32_t ttl, uint32_t ttl_max)
+{
+	return ttl < ttl_max ? ttl : ttl_max;
+}
+
+/*! The records that \a parts ask for. */
+static inline records_t data_of(const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
+{
+	return (parts & PUT_DATA) == 0 ? (records_t) { 0 } : (records_t) {
+		rrset->type, rrset->count, lower(rrset->ttl, ttl_max), rrset->size, rrset->items,
+	};
+}
+
+/*! The signatures that they ask for. */
+static inline records_t signatures_of(const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
+{
+	return (parts & PUT_SIGS) == 0 ? (records_t) { 0 } : (records_t) {
+		KNOT_RRTYPE_RRSIG, rrset->sig_count, lower(rrset->sig_ttl, ttl_max), rrset->sig_size, rrset->sigs,
+	};
+}
+
+/*! How many records both are. */
+static inline unsigned sent_count(const rrset_t *rrset, unsigned parts)
+{
+	return (parts & PUT_DATA ? rrset->count : 0u) + (parts & PUT_SIGS ? rrset->sig_count : 0u);
+}
+
+/*! Their octets in a message, with owners that are pointers. */
+static inline size_t sent_size(const rrset_t *rrset, unsigned parts)
+{
+	return sent_count(rrset, parts) * (size_t)HEAD_SIZE +
+	       (parts & PUT_DATA ? rrset->size : 0u) + (parts & PUT_SIGS ? rrset->sig_size : 0u);
+}
+
 /* ---- The short way ---- */
 
 /*! Does \a label stand in QNAME right before its last \a len octets? That this is a label there too is for the long way to see. */
@@ -239,7 +273,7 @@ static inline uint8_t *copy_records(uint8_t *dst, uint16_t owner, const records_
 		memcpy(dst, &head, 8);
 		memcpy(dst + 8, &tail, 4);
 		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
-		dst += HEAD_SIZE + 2 + len;
+		dst += HEAD_SIZE + 2 + (size_t)len;
 	}
 	return dst;
 }
@@ -251,8 +285,9 @@ static inline uint16_t question_end(const message_t *msg, const place_t *place)
 }
 
 /*! The short way, all of it; false: it is not the shorter one, and the message is as it was. */
-static inline bool put_all_short(message_t *msg, const place_t *place, bool compresses, const records_t *data, const records_t *sigs)
+static inline bool put_all_short(message_t *msg, const place_t *place, const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
 {
+	const records_t data = data_of(rrset, parts, ttl_max);
 	uint8_t *end = msg->wire + msg->size;
 	uint16_t sigs_owner = place->pos;
 	if (place->prefix_len > 0) {
@@ -260,13 +295,13 @@ static inline bool put_all_short(message_t *msg, const place_t *place, bool comp
 		memcpy(end, place->prefix, place->prefix_len);
 		end += place->prefix_len;
 	}
-	end = copy_records(end, place->pos, data);
-	if (compresses && !point_records(msg->wire, msg->size, end - msg->wire, data->type, place->end, question_end(msg, place))) {
+	end = copy_records(end, place->pos, &data);
+	if (wire_compresses(rrset->type) &&
+	    !point_records(msg->wire, msg->size, end - msg->wire, rrset->type, place->end, question_end(msg, place))) {
 		return false;
 	}
-	if (sigs->count > 0) {
-		end = copy_records(end, sigs_owner, sigs);
-	}
+	const records_t sigs = signatures_of(rrset, parts, ttl_max);
+	end = copy_records(end, sigs_owner, &sigs);
 	msg->size = end - msg->wire;
 	return true;
 }
@@ -478,8 +513,10 @@ static int put_records(writer_t *writer, const records_t *records)
 	return KNOT_EOK;
 }
 
-static int put_long(message_t *msg, const place_t *place, const records_t *data, const records_t *sigs)
+static int put_long(message_t *msg, const place_t *place, const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
 {
+	const records_t data = data_of(rrset, parts, ttl_max);
+	const records_t sigs = signatures_of(rrset, parts, ttl_max);
 	writer_t writer; /* its spots are set as far as they are used */
 	writer.wire = msg->wire;
 	writer.pos = msg->size;
@@ -487,9 +524,9 @@ static int put_long(message_t *msg, const place_t *place, const records_t *data,
 	writer.place = *place;
 	writer.qname_end = question_end(msg, place);
 
-	int ret = put_records(&writer, data);
+	int ret = put_records(&writer, &data);
 	if (ret == KNOT_EOK) {
-		ret = put_records(&writer, sigs);
+		ret = put_records(&writer, &sigs);
 	}
 	if (ret == KNOT_EOK) {
 		msg->size = writer.pos;
@@ -499,44 +536,59 @@ static int put_long(message_t *msg, const place_t *place, const records_t *data,
 
 /* ---- */
 
-static inline uint32_t lower(uint32_t ttl, uint32_t ttl_max)
+/*! Are they records without references below an owner that a pointer reaches? Most are. */
+static inline bool is_plain(const place_t *place, uint16_t type)
 {
-	return ttl < ttl_max ? ttl : ttl_max;
+	return !wire_compresses(type) && place->prefix_len == 0 && place->pos <= MESSAGE_REACH && place->len > 1;
+}
+
+/*! Puts those: as they are kept, or not at all. */
+static __attribute__((noinline)) int put_plain(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
+                                               unsigned parts, uint32_t ttl_max)
+{
+	const size_t size = sent_size(rrset, parts);
+	if (size > msg->limit - msg->size) {
+		return KNOT_ESPACE;
+	}
+	const records_t data = data_of(rrset, parts, ttl_max);
+	uint8_t *end = copy_records(msg->wire + msg->size, place->pos, &data);
+	if (parts & PUT_SIGS) {
+		const records_t sigs = signatures_of(rrset, parts, ttl_max);
+		(void)copy_records(end, place->pos, &sigs);
+	}
+	msg->size += size;
+	msg->count[section] += sent_count(rrset, parts);
+	return KNOT_EOK;
+}
+
+/*! Puts others. */
+static __attribute__((noinline)) int put_other(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
+                                               unsigned parts, uint32_t ttl_max)
+{
+	const bool compresses = wire_compresses(rrset->type);
+	const bool fits = sent_size(rrset, parts) + place->prefix_len <= msg->limit - msg->size;
+	bool is_done = false;
+	if (is_short(msg, place, rrset, compresses)) {
+		if (!fits && !compresses) {
+			return KNOT_ESPACE;
+		}
+		is_done = fits && put_all_short(msg, place, rrset, parts, ttl_max);
+	}
+	/* What the short way has no room for, the long one may. */
+	if (!is_done && put_long(msg, place, rrset, parts, ttl_max) != KNOT_EOK) {
+		return KNOT_ESPACE;
+	}
+	msg->count[section] += sent_count(rrset, parts);
+	return KNOT_EOK;
 }
 
 int section_put(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
                 unsigned parts, uint32_t ttl_max)
 {
 	assert(msg->size <= msg->limit && msg->limit <= MESSAGE_MAX);
-	records_t data = { 0 };
-	records_t sigs = { 0 };
-	if (parts & PUT_DATA) {
-		data = (records_t) {
-			rrset->type, rrset->count, lower(rrset->ttl, ttl_max), rrset->size, rrset->items,
-		};
-	}
-	if ((parts & PUT_SIGS) && rrset->sig_count > 0) {
-		sigs = (records_t) {
-			KNOT_RRTYPE_RRSIG, rrset->sig_count, lower(rrset->sig_ttl, ttl_max), rrset->sig_size, rrset->sigs,
-		};
-	}
-
-	const unsigned count = data.count + sigs.count;
-	const bool compresses = wire_compresses(rrset->type);
-	bool is_done = false;
-	const bool fits = (size_t)count * HEAD_SIZE + place->prefix_len + data.size + sigs.size <= msg->limit - msg->size;
-	if (is_short(msg, place, rrset, compresses)) {
-		if (!fits && !compresses) {
-			return KNOT_ESPACE;
-		}
-		is_done = fits && put_all_short(msg, place, compresses, &data, &sigs);
-	}
-	/* What the short way has no room for, the long one may. */
-	if (!is_done && put_long(msg, place, &data, &sigs) != KNOT_EOK) {
-		return KNOT_ESPACE;
-	}
-	msg->count[section] += count;
-	return KNOT_EOK;
+	/* Neither is inlined: the one would save registers for what only the other needs. */
+	return is_plain(place, rrset->type) ? put_plain(msg, section, place, rrset, parts, ttl_max)
+	                                    : put_other(msg, section, place, rrset, parts, ttl_max);
 }
 
 int section_put_cname(message_t *msg, section_t section, const place_t *place, uint32_t ttl,

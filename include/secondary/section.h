@@ -70,7 +70,16 @@ enum {
 /*! \brief The place of the suffix of QNAME that is \a len octets long. */
 static inline place_t place_in_qname(const message_t *msg, uint8_t len)
 {
-	return (place_t) { .pos = msg->qname_end - len, .end = msg->qname_end, .common = len, .len = len, .shared = len };
+	place_t place; /* field by field: it is written where it is wanted, and no octet twice */
+	place.pos = msg->qname_end - len;
+	place.end = msg->qname_end;
+	place.common = len;
+	place.len = len;
+	place.shared = len;
+	place.prefix_len = 0;
+	place.prefix = NULL;
+	place.split = false;
+	return place;
 }
 
 /*!

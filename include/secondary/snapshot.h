@@ -159,13 +159,34 @@ static inline bool rrset_next(rrset_iter_t *iter, rrset_t *ret)
 	return true;
 }
 
-/*! \brief The RRset of \a type at the node \a ref; false: there is none with records (stray signatures do not count). */
+/*! \brief Goes over the next RRset of the walk, which is not at its end. */
+static inline void rrset_skip(rrset_iter_t *iter)
+{
+	const uint8_t *p = iter->pos;
+	uint32_t word;
+	uint32_t sig_size;
+	memcpy(&word, p + 8, 4);
+	p += 12;
+	if (word >> 24 & RRSET_SIGNED) {
+		memcpy(&sig_size, p + 6, 4);
+		p += 10 + sig_size;
+	}
+	iter->pos = p + (word & 0xFFFFFF);
+	iter->left--;
+}
+
+/*!
+ * \brief The RRset of \a type at the node \a ref; false: there is none with records (stray signatures do not count).
+ *
+ * \param ret  Set, if true.
+ */
 static inline bool rrset_find(arena_base_t base, arena_ref_t ref, uint16_t type, rrset_t *ret)
 {
-	rrset_iter_t iter = rrset_begin(base, ref);
-	while (rrset_next(&iter, ret)) {
-		if (ret->type >= type) {
-			return ret->type == type && ret->count > 0;
+	for (rrset_iter_t iter = rrset_begin(base, ref); iter.left > 0; rrset_skip(&iter)) {
+		uint16_t at;
+		memcpy(&at, iter.pos, 2);
+		if (at >= type) {
+			return at == type && rrset_next(&iter, ret) && ret->count > 0;
 		}
 	}
 	return false;
