@@ -427,7 +427,7 @@ static void refer(query_t *query, qp_leaf_t cut, const place_t *place)
 }
 
 /*! Puts the data of a node that is not an alias (for this question). */
-static void put_data(query_t *query, qp_leaf_t node)
+static void put_data(query_t *query, const qp_leaf_t *node)
 {
 	const uint16_t qtype = query->question->qtype;
 	unsigned parts = query->parts;
@@ -436,16 +436,16 @@ static void put_data(query_t *query, qp_leaf_t node)
 
 	if (qtype == KNOT_RRTYPE_ANY || qtype == KNOT_RRTYPE_RRSIG) {
 		/* One RRset (RFC 8482, section 4.1), the signatures of one. Stray signatures count where there is nothing else. */
-		rrset_iter_t iter = rrset_begin(query->base, node.ref);
+		rrset_iter_t iter = rrset_begin(query->base, node->ref);
 		while (!found && rrset_next(&iter, &rrset)) {
 			found = qtype == KNOT_RRTYPE_ANY ? rrset.count > 0 : rrset.sig_count > 0;
 			parts = qtype == KNOT_RRTYPE_ANY ? parts : PUT_SIGS;
 		}
 	} else {
-		found = rrset_find(query->base, node.ref, qtype, &rrset);
+		found = rrset_find(query->base, node->ref, qtype, &rrset);
 	}
 	if (!found) {
-		deny_type(query, node);
+		deny_type(query, *node);
 		return;
 	}
 
@@ -455,7 +455,7 @@ static void put_data(query_t *query, qp_leaf_t node)
 		return;
 	}
 	if ((parts & PUT_DATA) && has_hosts(rrset.type)) {
-		query->hosts = (hosts_t) { rrset, node.ref, query->at.place.pos, begin, 0 };
+		query->hosts = (hosts_t) { rrset, node->ref, query->at.place.pos, begin, 0 };
 	}
 	if (query->at.is_expanded && (query->parts & PUT_SIGS)) {
 		note_proof(query, denial_expansion(proofs_of(query, query->snapshot), &query->at));
@@ -640,45 +640,38 @@ static inline bool is_chased(const query_t *query)
 /* ---- Names ---- */
 
 /*! Answers from a node: the name's own, or the wildcard that stands in for it. Returns true if there is a next name. */
-static bool answer_node(query_t *query, qp_leaf_t node)
+static bool answer_node(query_t *query, const qp_leaf_t *node)
 {
 	const uint16_t qtype = query->question->qtype;
-	if ((node.tag & NODE_CUT) && qtype != KNOT_RRTYPE_DS) {
+	if ((node->tag & NODE_CUT) && qtype != KNOT_RRTYPE_DS) {
 		place_t place = query->at.place;
 		if (place.shared < place.len) {
 			place = section_suffix(query->msg, &place, place.shared);
 			place.prefix = (const uint8_t *)"\x01*";
 			place.prefix_len = 2;
 		}
-		refer(query, node, &place);
+		refer(query, *node, &place);
 		return false;
 	}
-	if ((node.tag & NODE_CNAME) && is_chased(query)) {
-		return follow_cname(query, node);
+	if ((node->tag & NODE_CNAME) && is_chased(query)) {
+		return follow_cname(query, *node);
 	}
 	put_data(query, node);
 	return false;
 }
 
-/*! Answers for a name that does not exist. Returns true if there is a next name. */
-static bool answer_missing(query_t *query)
+/*! Looks for the wildcard that stands in for a name which does not exist. */
+static bool expand(query_t *query, qp_leaf_t *ret_source)
 {
 	lookup_t *at = &query->at;
-	const qp_leaf_t encloser = encloser_leaf(&at->path);
 	at->encloser_len = ancestor_len(at->name, at->len, at->key.labels - at->path.enclosed);
-	at->encloser_note = encloser.note;
+	at->is_expanded = find_source(query->snapshot, at->name + at->len - at->encloser_len, at->encloser_len, ret_source);
+	return at->is_expanded;
+}
 
-	qp_leaf_t source;
-	if (find_source(query->snapshot, at->name + at->len - at->encloser_len, at->encloser_len, &source)) {
-		at->is_expanded = true;
-		if (source.ref == 0) {
-			deny_type(query, source);
-			return false;
-		}
-		at->place.shared = at->encloser_len;
-		return answer_node(query, source);
-	}
-
+/*! Answers for a name that does not exist and that no wildcard stands in for. Returns true if there is a next name. */
+static bool answer_missing(query_t *query, qp_leaf_t encloser)
+{
 	if (encloser.tag & NODE_DNAME) {
 		return follow_dname(query, encloser);
 	}
@@ -701,14 +694,21 @@ static bool answer_name(query_t *query)
 		refer(query, *cut, &place);
 		return false;
 	}
-	if (at->path.match.ref != 0) {
-		return answer_node(query, at->path.match);
+
+	qp_leaf_t node = at->path.match;
+	if (node.ref == 0 && at->path.enclosed < at->key.labels) {
+		const qp_leaf_t encloser = encloser_leaf(&at->path);
+		at->encloser_note = encloser.note;
+		if (!expand(query, &node)) {
+			return answer_missing(query, encloser);
+		}
+		at->place.shared = at->encloser_len;
 	}
-	if (at->path.enclosed == at->key.labels) {
-		deny_type(query, at->path.match); /* an empty non-terminal */
+	if (node.ref == 0) {
+		deny_type(query, node); /* an empty non-terminal */
 		return false;
 	}
-	return answer_missing(query);
+	return answer_node(query, &node);
 }
 
 /*! What both ways to begin have in common. */
