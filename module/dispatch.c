@@ -92,17 +92,14 @@ static int announce_authority(knot_pkt_t *pkt, const snapshot_t *snapshot, uint1
 {
 	assert(pkt->rrset_count == 0);
 
-	int ret = knot_pkt_begin(pkt, KNOT_AUTHORITY);
-	if (ret != KNOT_EOK) {
-		return ret;
-	}
 	if (!reserve_entry(pkt)) {
 		return KNOT_ENOMEM;
 	}
 	knot_rrset_init(&pkt->rr[0], (knot_dname_t *)snapshot->apex, type, KNOT_CLASS_IN, snapshot->soa.ttl);
 	memset(&pkt->rr_info[0], 0, sizeof(pkt->rr_info[0]));
 	pkt->rrset_count = 1;
-	pkt->sections[KNOT_AUTHORITY].count = 1;
+	pkt->current = KNOT_AUTHORITY;
+	pkt->sections[KNOT_AUTHORITY] = (knot_pktsection_t) { .pkt = pkt, .pos = 0, .count = 1 };
 	return KNOT_EOK;
 }
 
@@ -138,17 +135,18 @@ static void put_opt(knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const knot_rrset_t *opt = &qdata->opt_rr;
 	const knot_rdata_t *rdata = opt->rrs.rdata;
+	const uint16_t len = rdata->len;
+	const size_t size = opt_size(qdata);
 	uint8_t *wire = pkt->wire + pkt->size;
 	wire[0] = 0;
 	knot_wire_write_u16(wire + 1, KNOT_RRTYPE_OPT);
 	knot_wire_write_u16(wire + 3, opt->rclass);
 	knot_wire_write_u32(wire + 5, opt->ttl);
-	knot_wire_write_u16(wire + 9, rdata->len);
-	if (rdata->len > 0) { /* mostly not */
-		memcpy(wire + KNOT_EDNS_MIN_SIZE, rdata->data, rdata->len);
+	knot_wire_write_u16(wire + 9, len);
+	if (len > 0) { /* mostly not */
+		memcpy(wire + KNOT_EDNS_MIN_SIZE, rdata->data, len);
 	}
 
-	const uint16_t size = opt_size(qdata);
 	assert(pkt->reserved >= size && pkt->size + size <= pkt->max_size);
 	pkt->size += size;
 	pkt->reserved -= size;
@@ -215,10 +213,10 @@ static bool follow_outside(const instance_t *instance, const question_t *questio
 	return further.goes_home;
 }
 
-/*! Follows aliases that leave the zone. The last of several extended errors goes out. */
-static void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
-                           const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result,
-                           knot_pkt_t *pkt, knotd_qdata_t *qdata)
+/*! Follows aliases that leave the zone. The last of several extended errors goes out. Not inlined: large, and for few. */
+static __attribute__((noinline)) void follow_aliases(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
+                                                     const question_t *question, message_t *msg, alias_chain_t *chain,
+                                                     answer_result_t *result, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	foreign_note_t note = { .ede = KNOT_EDNS_EDE_NONE };
 	chase_versions_t versions;
@@ -268,9 +266,12 @@ static void count_answer(const instance_t *instance, const zone_t *zone, const a
 	}
 }
 
+/*! Into the hook that most queries come through: the compiler would make calls of it, because of what it keeps on the stack. */
+#define IN_HOOK static inline __attribute__((always_inline))
+
 /*! Answers from a version of the zone. */
-static knotd_state_t answer_from(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
-                                 knot_pkt_t *pkt, knotd_qdata_t *qdata)
+IN_HOOK knotd_state_t answer_from(const instance_t *instance, const zone_t *zone, const snapshot_t *snapshot,
+                                  knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	const knot_pkt_t *query = qdata->query;
 	const question_t question = {
@@ -316,8 +317,7 @@ static bool is_apex(const zone_t *zone, const knotd_qdata_t *qdata)
 	return qdata->query->qname_size == zone->name_len;
 }
 
-static knotd_state_t process_query(const instance_t *instance, const zone_t *zone, knot_pkt_t *pkt,
-                                   knotd_qdata_t *qdata)
+IN_HOOK knotd_state_t process_query(const instance_t *instance, const zone_t *zone, knot_pkt_t *pkt, knotd_qdata_t *qdata)
 {
 	if (qdata->query->tsig_rr != NULL &&
 	    (!access_check(instance, zone, ACCESS_QUERY, qdata) || !packet_reserve_tsig(pkt, qdata))) {
@@ -406,7 +406,7 @@ static knotd_state_t process_transfer(const instance_t *instance, zone_t *zone, 
 /*! \name Which zone */
 
 /*!
- * Does knotd have a zone of its own, closer to the question than \a zone? (Global scope; in zone scope it has chosen.)
+ * Does knotd have a zone of its own, closer to the question than \a zone? (Global scope.)
  *
  * DS at the apex of such a zone is its parent's to answer, though knotd found the child where it does not know the parent.
  */
@@ -419,6 +419,13 @@ static bool is_knotd_closer(const zone_t *zone, knotd_qdata_t *qdata, bool above
 	return !(above && knot_dname_is_equal(native, knot_pkt_qname(qdata->query)));
 }
 
+static zone_t *find_global_zone(const instance_t *instance, knotd_qdata_t *qdata)
+{
+	const bool above = qdata->type == KNOTD_QUERY_TYPE_NORMAL && knot_pkt_qtype(qdata->query) == KNOT_RRTYPE_DS;
+	zone_t *zone = instance_find_zone(instance, knot_pkt_qname(qdata->query), above);
+	return zone == NULL || is_knotd_closer(zone, qdata, above) ? NULL : zone;
+}
+
 /*! The zone that has the answer; NULL: the query is none of our business. */
 static zone_t *find_zone(const instance_t *instance, knotd_qdata_t *qdata)
 {
@@ -426,12 +433,33 @@ static zone_t *find_zone(const instance_t *instance, knotd_qdata_t *qdata)
 	if (qclass != KNOT_CLASS_IN && qclass != KNOT_CLASS_ANY) {
 		return NULL;
 	}
-	const bool above = qdata->type == KNOTD_QUERY_TYPE_NORMAL && knot_pkt_qtype(qdata->query) == KNOT_RRTYPE_DS;
-	zone_t *zone = instance_zone(instance, knot_pkt_qname(qdata->query), above);
-	if (zone == NULL || (instance->global && is_knotd_closer(zone, qdata, above))) {
-		return NULL;
+	/* In zone scope knotd has found it, by the same rules. */
+	return instance->global ? find_global_zone(instance, qdata) : instance->zone;
+}
+
+/*! What is no query. Not inlined, as such a message is rare, and takes more registers than finding out what it is. */
+static __attribute__((noinline)) knotd_state_t process_other(knotd_state_t state, const instance_t *instance, zone_t *zone,
+                                                             knot_pkt_t *pkt, knotd_qdata_t *qdata)
+{
+	if (qdata->type == KNOTD_QUERY_TYPE_UPDATE && knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
+		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
 	}
-	return zone;
+	/* NOTIFY, transfers and updates name the zone itself. In zone scope knotd has seen to that. */
+	if (!is_apex(zone, qdata)) {
+		return packet_fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
+	}
+
+	switch (qdata->type) {
+	case KNOTD_QUERY_TYPE_NOTIFY:
+		return process_notify(instance, zone, pkt, qdata);
+	case KNOTD_QUERY_TYPE_AXFR:
+	case KNOTD_QUERY_TYPE_IXFR:
+		return process_transfer(instance, zone, pkt, qdata);
+	case KNOTD_QUERY_TYPE_UPDATE:
+		return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
+	default:
+		return state;
+	}
 }
 
 knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
@@ -452,26 +480,6 @@ knotd_state_t dispatch_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t
 	if (zone == NULL) {
 		return state;
 	}
-	if (qdata->type == KNOTD_QUERY_TYPE_NORMAL) {
-		return process_query(instance, zone, pkt, qdata);
-	}
-	if (qdata->type == KNOTD_QUERY_TYPE_UPDATE && knot_pkt_qtype(qdata->query) != KNOT_RRTYPE_SOA) {
-		return packet_fail(qdata, KNOT_RCODE_FORMERR, KNOT_EDNS_EDE_NONE); /* RFC 2136, section 3.1.1 */
-	}
-	/* NOTIFY, transfers and updates name the zone itself. In zone scope knotd has seen to that. */
-	if (!is_apex(zone, qdata)) {
-		return packet_fail(qdata, KNOT_RCODE_NOTAUTH, KNOT_EDNS_EDE_NONE);
-	}
-
-	switch (qdata->type) {
-	case KNOTD_QUERY_TYPE_NOTIFY:
-		return process_notify(instance, zone, pkt, qdata);
-	case KNOTD_QUERY_TYPE_AXFR:
-	case KNOTD_QUERY_TYPE_IXFR:
-		return process_transfer(instance, zone, pkt, qdata);
-	case KNOTD_QUERY_TYPE_UPDATE:
-		return packet_fail(qdata, KNOT_RCODE_REFUSED, KNOT_EDNS_EDE_NONE);
-	default:
-		return state;
-	}
+	return qdata->type == KNOTD_QUERY_TYPE_NORMAL ? process_query(instance, zone, pkt, qdata)
+	                                              : process_other(state, instance, zone, pkt, qdata);
 }

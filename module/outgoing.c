@@ -508,11 +508,9 @@ knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, kno
 	return fill(instance, current, pkt);
 }
 
-knotd_state_t outgoing_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
+knotd_state_t outgoing_end_message(knotd_state_t state, const knotd_qdata_t *qdata)
 {
-	(void)pkt;
-	(void)mod;
-	if (state != KNOTD_STATE_DONE || !outgoing_is_under_way(qdata)) {
+	if (state != KNOTD_STATE_DONE || !outgoing_is_current(qdata)) {
 		return state;
 	}
 	/* Without a message of ours, or with an error in it, another module or knotd itself has put an end to it. */

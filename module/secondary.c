@@ -214,8 +214,10 @@ static knotd_state_t hook_begin(knotd_state_t state, knot_pkt_t *pkt, knotd_qdat
 
 static knotd_state_t hook_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod)
 {
+	(void)pkt;
+	(void)mod;
 	rcu_hook_enter();
-	state = outgoing_end(state, pkt, qdata, mod);
+	state = outgoing_end(state, qdata);
 	rcu_hook_leave();
 	return state;
 }

@@ -73,17 +73,10 @@ static inline bool instance_is_inert(const instance_t *instance)
 /*! \brief Calls \a visit with the newest global instance, which is not unloaded meanwhile. Returns false when there is none. */
 bool instance_with_global(void (*visit)(instance_t *instance, void *ctx), void *ctx);
 
-/*! \brief instance_zone() of the global scope. */
-zone_t *instance_find_zone(const instance_t *instance, const knot_dname_t *qname, bool above);
-
 /*!
- * \brief The zone of this instance that \a qname (lower case) belongs to, with the longest apex; NULL: none.
+ * \brief Global scope: the zone of this instance that \a qname (lower case) belongs to, with the longest apex; NULL: none.
  *
  * \param above  Only apexes above \a qname (DS: RFC 4035, section 3.1.4.1), unless there is none.
  * Borrow: as the instance. Thread: hooks. Blocks: no.
  */
-static inline zone_t *instance_zone(const instance_t *instance, const knot_dname_t *qname, bool above)
-{
-	/* In zone scope knotd has found it, by the same rules. */
-	return instance->global ? instance_find_zone(instance, qname, above) : instance->zone;
-}
+zone_t *instance_find_zone(const instance_t *instance, const knot_dname_t *qname, bool above);

@@ -60,8 +60,14 @@ knotd_state_t outgoing_begin(const instance_t *instance, zone_t *zone, snapshot_
 /*! \brief A further message. */
 knotd_state_t outgoing_continue(const instance_t *instance, knot_pkt_t *pkt, knotd_qdata_t *qdata);
 
-/*! \brief The hook of KNOTD_STAGE_END. */
-knotd_state_t outgoing_end(knotd_state_t state, knot_pkt_t *pkt, knotd_qdata_t *qdata, knotd_mod_t *mod);
+/*! \brief outgoing_end() of a query that has a name in \a qdata->name. */
+knotd_state_t outgoing_end_message(knotd_state_t state, const knotd_qdata_t *qdata);
+
+/*! \brief The hook of KNOTD_STAGE_END: returns the state that knotd goes on from. */
+static inline knotd_state_t outgoing_end(knotd_state_t state, const knotd_qdata_t *qdata)
+{
+	return qdata->name == NULL ? state : outgoing_end_message(state, qdata);
+}
 
 /*! How far a transfer is. */
 typedef struct {
