@@ -28,6 +28,7 @@
 #include "secondary/report.h"
 #include "secondary/versions.h"
 #include "secondary/worker.h"
+#include "pool.h"
 #include "support.h"
 
 /* Events: what the log says and what primaries count, under one lock. */
@@ -910,40 +911,6 @@ START_TEST(test_waits)
 }
 END_TEST
 
-/* The threads of libuv's pool, which all loops share, occupied. */
-
-enum { POOL = 4 };
-
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-
-static void wait_at_gate(uv_work_t *work)
-{
-	(void)work;
-	pthread_mutex_lock(&gate);
-	pthread_mutex_unlock(&gate);
-}
-
-static void on_passed(uv_work_t *work, int status)
-{
-	(void)work, (void)status;
-}
-
-static void occupy_pool(uv_loop_t *loop, uv_work_t occupiers[static POOL])
-{
-	ck_assert_int_eq(uv_loop_init(loop), 0);
-	pthread_mutex_lock(&gate);
-	for (unsigned i = 0; i < POOL; i++) {
-		uv_queue_work(loop, &occupiers[i], wait_at_gate, on_passed);
-	}
-}
-
-static void free_pool(uv_loop_t *loop)
-{
-	pthread_mutex_unlock(&gate);
-	uv_run(loop, UV_RUN_DEFAULT);
-	ck_assert_int_eq(uv_loop_close(loop), 0);
-}
-
 /*! A zone is purged while its versions are compared: nobody is told of what is not there, and nothing of it is kept. */
 START_TEST(test_purge_while_comparing)
 {
@@ -960,8 +927,8 @@ START_TEST(test_purge_while_comparing)
 	ck_assert_uint_eq(target_hear(target), 1);
 
 	uv_loop_t loop;
-	uv_work_t occupiers[POOL];
-	occupy_pool(&loop, occupiers);
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	pool_occupy(&loop);
 	server_set(&server, ANSWER, 2);
 	notify(zone);
 	AWAIT_LOG("serial 1 -> 2");
@@ -969,7 +936,9 @@ START_TEST(test_purge_while_comparing)
 	worker_wait_t purged = { 0 }, checked = { 0 };
 	ck_assert_int_eq(worker_command(zone, REFRESH_PURGE, &purged), 0);
 	ck_assert_str_eq(await(&purged), "server responded with error 'REFUSED'");
-	free_pool(&loop);
+	pool_free();
+	uv_run(&loop, UV_RUN_DEFAULT);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
 
 	server_set(&server, ANSWER, 3);
 	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &checked), 0);
