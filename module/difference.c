@@ -125,11 +125,11 @@ static bool are_labels(const uint8_t *labels, size_t len)
 	return true;
 }
 
-/*! \brief Does a whole record stand at \a at, before \a end? */
+/*! \brief Does a whole record stand at \a at, of which at least one octet is before \a end? */
 static bool is_record(const uint8_t *at, const uint8_t *end)
 {
 	size_t left = end - at;
-	if (left < record_size(0, 0) || left < record_size(at[0], 0) || !are_labels(at + 1, at[0])) {
+	if (left < record_size(at[0], 0) || !are_labels(at + 1, at[0])) {
 		return false;
 	}
 	const uint8_t *head = at + 1 + at[0];
