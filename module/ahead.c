@@ -48,7 +48,9 @@ static struct {
 	follower_t *busy, *busy_last;
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static const uint16_t ahead_types[] = { KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA };
+/*! What is asked for of a target. */
+enum { AHEAD_TYPES = 2 };
+static const uint16_t ahead_types[AHEAD_TYPES] = { KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA };
 
 void ahead_begin(cache_t *cache, ahead_find_f find)
 {
@@ -207,7 +209,7 @@ static void want_targets(const targets_t *targets, uint32_t id, bool wanted)
 	uint8_t len;
 	for (size_t pos = 0; pos < targets->size; ) {
 		pos = targets_next(targets, pos, &name, &len);
-		for (unsigned i = 0; i < 2; i++) {
+		for (unsigned i = 0; i < AHEAD_TYPES; i++) {
 			cache_entry_t *entry = wanted ? cache_get(state.cache, id, name, len, ahead_types[i])
 			                              : cache_find(state.cache, id, name, len, ahead_types[i]);
 			if (entry != NULL && wanted) {
@@ -420,7 +422,7 @@ static void ask_next(follower_t *follower)
 	}
 	const size_t next = targets_next(&follower->targets, follower->pos, &name, &len);
 	const uint32_t now = cache_now();
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < AHEAD_TYPES; i++) {
 		cache_entry_t *entry = wanted_get(via->id, name, len, ahead_types[i]);
 		const reply_t *reply = entry != NULL ? cache_reply(entry) : NULL;
 		const bool fresh = reply != NULL && cache_is_fresh(reply, now);
@@ -439,7 +441,7 @@ void ahead_ask(void)
 	while (state.waiting != NULL && lookups_ahead() < AHEAD_MAX) {
 		ask_waiting();
 	}
-	while (state.busy != NULL && lookups_ahead() < AHEAD_MAX) {
+	while (state.busy != NULL && lookups_ahead() + AHEAD_TYPES <= AHEAD_MAX) {
 		ask_next(state.busy);
 	}
 }
