@@ -132,7 +132,7 @@ static inline bool leaf_has_name(arena_base_t base, const qp_node_t *leaf, const
 }
 
 /*! \brief qp_compare(), symbol by symbol. */
-static qp_diff_t compare_symbols(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
+static inline __attribute__((always_inline)) qp_diff_t compare_symbols(arena_base_t base, const qp_node_t *leaf, const qp_key_t *key)
 {
 	uint8_t start[QP_LABELS_MAX];
 	size_t len;

@@ -173,10 +173,10 @@ static inline unsigned sent_count(const rrset_t *rrset, unsigned parts)
 	return (parts & PUT_DATA ? rrset->count : 0u) + (parts & PUT_SIGS ? rrset->sig_count : 0u);
 }
 
-/*! Their octets in a message, with owners that are pointers. */
-static inline size_t sent_size(const rrset_t *rrset, unsigned parts)
+/*! Their octets in a message, \a count records with owners that are pointers. */
+static inline size_t sent_size(const rrset_t *rrset, unsigned parts, unsigned count)
 {
-	return sent_count(rrset, parts) * (size_t)HEAD_SIZE +
+	return count * (size_t)HEAD_SIZE +
 	       (parts & PUT_DATA ? rrset->size : 0u) + (parts & PUT_SIGS ? rrset->sig_size : 0u);
 }
 
@@ -229,19 +229,6 @@ static inline bool point_references(const uint8_t *wire, uint8_t *rdata, uint16_
 	return true;
 }
 
-/*! The same for all records from \a begin up to \a end, whose owners are pointers. */
-static inline bool point_records(uint8_t *wire, size_t begin, size_t end, uint16_t type, uint16_t owner_end, uint16_t qname_end)
-{
-	for (size_t pos = begin; pos < end; ) {
-		uint8_t *rdata = wire + pos + HEAD_SIZE + 2;
-		if (!point_references(wire, rdata, type, begin, owner_end, qname_end)) {
-			return false;
-		}
-		pos += HEAD_SIZE + 2 + get16(rdata - 2);
-	}
-	return true;
-}
-
 /*! Does the owner fit a pointer, and do references hold as they are kept? */
 static inline bool is_short(const message_t *msg, const place_t *place, const rrset_t *rrset, bool compresses)
 {
@@ -259,21 +246,35 @@ static inline bool is_short(const message_t *msg, const place_t *place, const rr
 	       ((rrset->flags & RRSET_OWNER_REF) == 0 || place->common >= place->shared);
 }
 
+/*! The octets before the TTL's second half, of records with an owner that stands at \a owner; in network order. */
+static inline uint64_t record_head(uint16_t owner, const records_t *records)
+{
+	return htobe64((uint64_t)(WIRE_REF | owner) << 48 | (uint64_t)records->type << 32 |
+	               (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
+}
+
+/*! Writes the next record as it is kept at \a dst, where there is room; moves \a item. Returns its RDATA there, and its end. */
+static inline uint8_t *copy_record(uint8_t *dst, uint64_t head, uint32_t ttl, const uint8_t **item, uint8_t **ret_end)
+{
+	const uint8_t *rdata;
+	uint16_t len;
+	*item = rrset_item(*item, &rdata, &len);
+	const uint32_t tail = htobe32(ttl << 16 | len);
+	memcpy(dst, &head, 8);
+	memcpy(dst + 8, &tail, 4);
+	dst += HEAD_SIZE + 2;
+	copy_rdata(dst, rdata, len);
+	*ret_end = dst + len;
+	return dst;
+}
+
 /*! Writes records as they are kept at \a dst, where there is room, with an owner that stands at \a owner. Returns their end. */
 static inline uint8_t *copy_records(uint8_t *dst, uint16_t owner, const records_t *records)
 {
-	const uint64_t head = htobe64((uint64_t)(WIRE_REF | owner) << 48 | (uint64_t)records->type << 32 |
-	                              (uint64_t)KNOT_CLASS_IN << 16 | records->ttl >> 16);
+	const uint64_t head = record_head(owner, records);
 	const uint8_t *item = records->items;
 	for (unsigned left = records->count; left > 0; left--) {
-		const uint8_t *rdata;
-		uint16_t len;
-		item = rrset_item(item, &rdata, &len);
-		const uint32_t tail = htobe32(records->ttl << 16 | len);
-		memcpy(dst, &head, 8);
-		memcpy(dst + 8, &tail, 4);
-		copy_rdata(dst + HEAD_SIZE + 2, rdata, len);
-		dst += HEAD_SIZE + 2 + (size_t)len;
+		copy_record(dst, head, records->ttl, &item, &dst);
 	}
 	return dst;
 }
@@ -284,10 +285,11 @@ static inline uint16_t question_end(const message_t *msg, const place_t *place)
 	return place->end == msg->qname_end ? msg->qname_end : 0;
 }
 
-/*! The short way, all of it; false: it is not the shorter one, and the message is as it was. */
-static inline bool put_all_short(message_t *msg, const place_t *place, const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
+/*! The short way for records without references: all of it. */
+static inline void put_spelled(message_t *msg, const place_t *place, const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
 {
 	const records_t data = data_of(rrset, parts, ttl_max);
+	const records_t sigs = signatures_of(rrset, parts, ttl_max);
 	uint8_t *end = msg->wire + msg->size;
 	uint16_t sigs_owner = place->pos;
 	if (place->prefix_len > 0) {
@@ -296,13 +298,30 @@ static inline bool put_all_short(message_t *msg, const place_t *place, const rrs
 		end += place->prefix_len;
 	}
 	end = copy_records(end, place->pos, &data);
-	if (wire_compresses(rrset->type) &&
-	    !point_records(msg->wire, msg->size, end - msg->wire, rrset->type, place->end, question_end(msg, place))) {
-		return false;
-	}
-	const records_t sigs = signatures_of(rrset, parts, ttl_max);
 	end = copy_records(end, sigs_owner, &sigs);
 	msg->size = end - msg->wire;
+}
+
+/*! The short way for records with references: all of it; false: it is not the shorter one, and the message is as it was. */
+static inline bool put_referring(message_t *msg, const place_t *place, const rrset_t *rrset, unsigned parts, uint32_t ttl_max)
+{
+	uint8_t *const wire = msg->wire;
+	const uint16_t begin = msg->size, qname_end = question_end(msg, place);
+	uint8_t *end = wire + begin;
+	const records_t data = data_of(rrset, parts, ttl_max);
+	const uint64_t head = record_head(place->pos, &data);
+	const uint8_t *item = data.items;
+	for (unsigned left = data.count; left > 0; left--) {
+		uint8_t *rdata = copy_record(end, head, data.ttl, &item, &end);
+		if (!point_references(wire, rdata, data.type, begin, place->end, qname_end)) {
+			return false;
+		}
+	}
+	if (parts & PUT_SIGS) {
+		const records_t sigs = signatures_of(rrset, parts, ttl_max);
+		end = copy_records(end, place->pos, &sigs);
+	}
+	msg->size = end - wire;
 	return true;
 }
 
@@ -546,7 +565,8 @@ static inline bool is_plain(const place_t *place, uint16_t type)
 static __attribute__((noinline)) int put_plain(message_t *msg, section_t section, const place_t *place, const rrset_t *rrset,
                                                unsigned parts, uint32_t ttl_max)
 {
-	const size_t size = sent_size(rrset, parts);
+	const unsigned count = sent_count(rrset, parts);
+	const size_t size = sent_size(rrset, parts, count);
 	if (size > msg->limit - msg->size) {
 		return KNOT_ESPACE;
 	}
@@ -557,7 +577,7 @@ static __attribute__((noinline)) int put_plain(message_t *msg, section_t section
 		(void)copy_records(end, place->pos, &sigs);
 	}
 	msg->size += size;
-	msg->count[section] += sent_count(rrset, parts);
+	msg->count[section] += count;
 	return KNOT_EOK;
 }
 
@@ -566,19 +586,23 @@ static __attribute__((noinline)) int put_other(message_t *msg, section_t section
                                                unsigned parts, uint32_t ttl_max)
 {
 	const bool compresses = wire_compresses(rrset->type);
-	const bool fits = sent_size(rrset, parts) + place->prefix_len <= msg->limit - msg->size;
+	const unsigned count = sent_count(rrset, parts);
+	const bool fits = sent_size(rrset, parts, count) + place->prefix_len <= msg->limit - msg->size;
 	bool is_done = false;
 	if (is_short(msg, place, rrset, compresses)) {
-		if (!fits && !compresses) {
+		if (!compresses && !fits) {
 			return KNOT_ESPACE;
 		}
-		is_done = fits && put_all_short(msg, place, rrset, parts, ttl_max);
+		if (!compresses) {
+			put_spelled(msg, place, rrset, parts, ttl_max);
+		}
+		is_done = !compresses || (fits && put_referring(msg, place, rrset, parts, ttl_max));
 	}
 	/* What the short way has no room for, the long one may. */
 	if (!is_done && put_long(msg, place, rrset, parts, ttl_max) != KNOT_EOK) {
 		return KNOT_ESPACE;
 	}
-	msg->count[section] += sent_count(rrset, parts);
+	msg->count[section] += count;
 	return KNOT_EOK;
 }
 
