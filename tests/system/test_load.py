@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import await_event, die_with_parent, tool, zone_text
+from servers import PATIENCE, await_event, die_with_parent, tool, zone_text
 
 ZONES = {name: zone_text(name, "".join(f"host{n} A 192.0.2.{n}\n" for n in range(100))) for name in ("example.com", "example.org")}
 QUERIES_PER_SECOND = 2000
@@ -24,7 +24,7 @@ class Stream:
         self.out = path / "dnsperf.out"
         with open(self.out, "w") as out:
             self.process = subprocess.Popen([tool("dnsperf"), "-s", server.address, "-p", str(server.port), "-d", str(queries), "-Q", str(rate),
-                                             "-c", "4", "-l", "600", "-t", "5", "-S", "1"],
+                                             "-c", "4", "-l", "600", "-t", str(PATIENCE), "-S", "1"],
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent)
 
     def __enter__(self):
@@ -71,10 +71,10 @@ def test_reloads_lose_no_query_and_transfer_nothing(servers, scope, tmp_path):
         result = stream.stop()
 
     print(result)
-    assert result["sent"] > QUERIES_PER_SECOND
+    # How fast they come is the machine's affair; that they came between reloads and during them is not.
+    assert result["sent"] > 10 * RELOADS
     assert result["lost"] == 0
     assert re.fullmatch(r"NOERROR \d+ \(100\.00%\)", result["codes"])
-    assert result["rate"] > 0.8 * QUERIES_PER_SECOND
     assert {zone: primary.transfers(zone) for zone in ZONES} == before
 
 

@@ -282,6 +282,8 @@ def test_members_of_a_catalog(servers):
 
     secondary.set_zone("catalog", catalog(ZONE, serial=3))
     await_event(lambda: query(secondary, OTHER, "SOA").rcode() == dns.rcode.REFUSED, "the end of the member")
+    # Nobody waits for knotd's thread that unloads it after that.
+    await_event(lambda: "error" in secondary.knotc_module("zone-status", absolute(OTHER), check=False), "the end of its instance")
     assert_gone(secondary, OTHER)
     assert_served(secondary, ZONE)
 
