@@ -15,7 +15,7 @@ import dns.tsig
 import pytest
 
 from scripted import Scripted, answer
-from servers import SLOWNESS, Key, await_event, await_serial, message, query, serial_of, zone_text
+from servers import SLOWNESS, Key, await_event, await_serial, message, query, zone_text
 from unsteady import CONNECT, DAY, HOST, HOUR, MODULE, READ, Unsteady, WAIT, WRITE, YEAR
 
 ZONE = "example.com"
@@ -45,6 +45,11 @@ def state_of(module, zone=ZONE):
     return {name: int(value) for name, value in re.findall(r"state\[(\S+)\] = (\d+)", module.knotc_module("zone-stats", zone))}
 
 
+def served(server):
+    """The serial that it answers with."""
+    return query(server, ZONE, "SOA").answer[0][0].serial
+
+
 def seconds(text):
     """Of a time as knotc prints it: "+1D2h3m4s"."""
     units = {"Y": YEAR, "D": DAY, "h": HOUR, "m": 60, "s": 1}
@@ -56,33 +61,38 @@ def seconds(text):
 JUMPS = {"an hour on": HOUR, "an hour back": -HOUR, "ten years on": 10 * YEAR, "ten years back": -10 * YEAR}
 
 
+#: Seconds: of the zone whose checks are watched, and of what is due in moments and not in as long as a clock jumps.
+REFRESH, EXPIRE, MOMENTS = 2, 10, 60
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
 def test_clock_jumps(servers, unsteady, jump):
     """Checks and expiry go by a clock that nobody sets: none comes early, none is lost, nobody is asked more often."""
-    primary = servers.knotd({ZONE: zone_text(ZONE, refresh=2, retry=1, expire=5)}, name="primary")
+    primary = servers.knotd({ZONE: zone_text(ZONE, refresh=REFRESH, retry=1, expire=EXPIRE)}, name="primary")
     module = secondary(servers, unsteady, primary, scope="zone" if jump > 0 else "global")
     primary.start()
     module.start().await_serial(ZONE, 1)
     module.await_log(r"zone is up-to-date")
 
-    seen = module.log_position()
+    seen, began = module.log_position(), time.monotonic()
     unsteady.jump(jump)
     status, state, now = status_of(module), state_of(module), time.time() + unsteady.ahead()
     # What is told as a time from now is that still; what is told as a time of the clock is one of the clock as it is.
     checked = [value for item, value in status.items() if item.startswith("primary")]
-    assert seconds(status["refresh"]) <= 2 and seconds(status["expiration"]) <= 5
-    assert seconds(status["last-success"]) <= 5 and seconds(checked[0].rsplit(", ", 1)[1]) <= 5
-    assert abs(state["last-success"] - now) <= 7 and abs(state["expires"] - now) <= 7
+    assert seconds(status["refresh"]) <= REFRESH and seconds(status["expiration"]) <= EXPIRE
+    assert seconds(status["last-success"]) <= MOMENTS and seconds(checked[0].rsplit(", ", 1)[1]) <= MOMENTS
+    assert abs(state["last-success"] - now) <= MOMENTS and abs(state["expires"] - now) <= MOMENTS
 
-    # Two checks come, two seconds apart, not a storm of them; and it does expire when its time has come.
+    # Two checks come, seconds apart, not a storm of them; and it does expire when its time has come.
     module.await_log(r"(?s)zone is up-to-date.*zone is up-to-date", after=seen)
-    assert len(re.findall(r"refresh, remote", module.log_text(seen))) <= 4 and "expired" not in module.log_text(seen)
+    lines = module.log_text(seen)
+    assert len(re.findall(r"refresh, remote", lines)) <= 2 + (time.monotonic() - began) and "expired" not in lines
     stopping = time.monotonic()
     primary.stop()
     module.await_log(r"zone expired, serial 1$", after=seen, timeout=20)
     assert time.monotonic() - stopping > 1
-    assert abs(state_of(module)["expires"] - time.time() - unsteady.ahead()) <= 7
+    assert abs(state_of(module)["expires"] - time.time() - unsteady.ahead()) <= MOMENTS
     primary.start()
     module.await_log(r"zone recovered, serial 1$", after=seen)
 
@@ -101,11 +111,11 @@ def test_signatures_and_the_clock(servers, unsteady):
         unsteady.jump(jump)
         seen = module.log_position()
         primary.change(ZONE, f"new{abs(jump)} 60 A 192.0.2.9")
-        serial = serial_of(primary, ZONE)
+        serial = served(primary)
         module.knotc_module("zone-refresh", ZONE)
         module.await_log(rf"warning: .*refresh, remote 127\.0\.0\.1@{primary.port}, failed \(TSIG out of time window\)", after=seen)
-        assert serial_of(module, ZONE) == serial - 1
-        assert "TSIG out of time window" in status_of(module)[f"primary 127.0.0.1@{primary.port}"]
+        assert served(module) == serial - 1
+        await_event(lambda: "TSIG out of time window" in status_of(module)[f"primary 127.0.0.1@{primary.port}"], "the reason")
         # Who asks us with a signature hears why it is not accepted, and where our clock is.
         with pytest.raises(dns.tsig.PeerBadTime):
             query(module, ZONE, "AXFR", tcp=True, key=key)
@@ -136,13 +146,13 @@ def test_what_was_kept_and_the_clock(servers, unsteady, tmp_path, jump, left):
         assert query(module, ZONE, "SOA").rcode() == dns.rcode.SERVFAIL
     else:
         said = int(module.await_log(r"store, zone restored, serial 1, expires in (\d+) seconds", after=seen)[1])
-        assert left[0] <= said <= left[1] and serial_of(module, ZONE) == 1
+        assert left[0] <= said <= left[1] and served(module) == 1
         assert abs(seconds(status_of(module)["last-success"]) - max(jump, 0)) < 100
         assert abs(state_of(module)["expires"] - time.time() - jump - said) < 100
     primary.start()
     module.knotc_module("zone-refresh", ZONE)
     module.await_log(r"zone is up-to-date|zone updated", after=seen)
-    assert serial_of(module, ZONE) == 1
+    assert served(module) == 1
 
 
 @pytest.mark.plain
@@ -204,7 +214,7 @@ def sometimes_truncated():
 def test_calls_that_do_less(servers, unsteady, whose, tmp_path):
     """A zone comes, changes, goes out, is kept, is asked about and steered, and its targets are resolved: with each tenth call disturbed as ever."""
     resolver = Scripted(sometimes_truncated())
-    text = zone_text(ZONE, "".join(f"host{n} TXT \"{'x' * 200}\"\n" for n in range(2000)) + "".join(f"ext{n} CNAME t{n}.target.net.\n" for n in range(50)))
+    text = zone_text(ZONE, "".join(f"host{n} TXT \"{'x' * 200}\"\n" for n in range(2000)) + "".join(f"ext{n} CNAME t{n}.target.net.\n" for n in range(50)), retry=1)
     primary = servers.knotd({ZONE: text}, name="primary")
     module = secondary(servers, unsteady, primary, items={"upstream": f"127.0.0.1@{resolver.port}", "store": str(tmp_path / "store"),
                                                           "transfer-to": "all"}, acl={"all": {"action": "transfer"}})
@@ -225,6 +235,8 @@ def test_calls_that_do_less(servers, unsteady, whose, tmp_path):
         await_event(lambda n=n: len(query(module, f"ext{n}.{ZONE}", rd=True).answer) == 2, f"the target of ext{n}")
     module.knotc_module("-b", "zone-refresh", ZONE)
     module.knotc_module("-b", "zone-retransfer", ZONE)
+    # What disturbs the server may have cost it the transfer that NOTIFY led to: it tries again.
+    below.knotc("zone-refresh", ZONE)
     await_serial(below, ZONE, last)
     assert contents(module) == contents(primary) == contents(below)
     # What went to the disk in pieces is whole.
