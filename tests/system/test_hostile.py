@@ -687,8 +687,8 @@ ODD = {
 
 # --- NOTIFY
 
-#: Zones with nothing but NOTIFY to suffer from.
-NOTIFIED, STORMED = "notify.fault", "storm.fault"
+#: Zones with nothing but NOTIFY to suffer from, and one whose primary is silent for as long as a test likes.
+NOTIFIED, STORMED, HELD = "notify.fault", "storm.fault", "held.fault"
 #: An address that is nobody's.
 STRANGER = "127.0.0.99"
 
@@ -823,13 +823,13 @@ class Arena:
         self.servers, self.port = Servers(path), free_port("127.0.2.1")
         self.cases = {}
         table = [(f"f{n}.fault", fault) for n, fault in enumerate(FAULTS.values())]
-        table += [(name, Odd()) for name in (NOTIFIED, STORMED)]
+        table += [(name, Odd()) for name in (NOTIFIED, STORMED)] + [(HELD, Fault([STALLED], early=False, alone=True))]
         table += [(f"i{n}.fault", increment) for n, increment in enumerate(INCREMENTS.values())]
         table += [(odd.name or f"o{n}.fault", odd) for n, odd in enumerate(ODD.values())]
         for number, (name, what) in enumerate(table):
             alone = isinstance(what, Fault) and what.alone
             self.cases[name] = Case(name, what, 1 + sum(case.alone for case in self.cases.values()), alone)
-        self.by_title = dict(zip([*FAULTS, NOTIFIED, STORMED, *(f"increment: {title}" for title in INCREMENTS),
+        self.by_title = dict(zip([*FAULTS, NOTIFIED, STORMED, HELD, *(f"increment: {title}" for title in INCREMENTS),
                                    *(f"odd: {title}" for title in ODD)], self.cases.values()))
         lonely = [case.bad for case in self.cases.values() if case.alone]
         self.primaries = Hostile(self.port, [BAD, GOOD, BAD_KEYED, GOOD_KEYED, *lonely], self.answer,
@@ -852,7 +852,6 @@ class Arena:
         """All of them have news, of which nobody is told."""
         for name in self.others:
             self.knotd.zone_file(name).write_text(self.other_text(name, 2))
-        self.others_changed = time.time()
         self.knotd.knotc("zone-reload")
 
     def answer(self, where, ask):
@@ -870,7 +869,7 @@ class Arena:
 
     def stanzas(self, path):
         limits = f"    transfer-to: everybody\n    zone-max-size: {ZONE_MAX_SIZE}\n"
-        times = {True: "    transfer-timeout: 4\n    transfer-idle-timeout: 1\n", False: "    transfer-timeout: 300\n    transfer-idle-timeout: 60\n"}
+        times = {True: "    transfer-timeout: 9\n    transfer-idle-timeout: 3\n", False: "    transfer-timeout: 600\n    transfer-idle-timeout: 600\n"}
         stanzas = {"bad": "[bad, good]", "hasty": "[bad, good]", "keyed": "[bad-keyed, good-keyed]",
                    **{case.stanza: f"[{case.stanza}, good]" for case in self.cases.values() if case.alone}}
         hasty = {case.stanza for case in self.cases.values() if case.hasty}
@@ -912,7 +911,7 @@ class Arena:
         """The first primaries claim to have news, all at once."""
         self.began = time.monotonic()
         self.lines.read()
-        claiming = [case for case in self.cases.values() if case.name not in (NOTIFIED, STORMED)]
+        claiming = [case for case in self.cases.values() if case.name not in (NOTIFIED, STORMED, HELD)]
         for case in claiming:
             case.stage, case.seen = "claiming", len(self.lines.zones[case.name])
         for case in claiming:
@@ -1081,13 +1080,25 @@ def test_odd(arena, title):
         assert records_of(transfer_out(arena.module, case.name)) == sent
 
 
-def notice_rcode(server, wire, number):
+def notice_rcode(server, wire, number, expected):
+    """What it answers; what was lost on the way is sent again."""
+    for _ in range(3):
+        try:
+            found = notice_rcode_once(server, wire, number)
+        except TimeoutError:
+            found = "nothing, nor was the question behind it answered"
+        if found == expected:
+            break
+    return found
+
+
+def notice_rcode_once(server, wire, number):
     """
     What is answered to NOTIFY from the primary's address, or None: then the answer to a question behind it comes first, as one socket's
     datagrams go to one worker.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(10 * SLOWNESS)
+        client.settimeout(5 * SLOWNESS)
         client.bind((BAD, 0))
         client.connect((server.address, server.port))
         client.send(wire)
@@ -1101,7 +1112,7 @@ def notice_rcode(server, wire, number):
 @pytest.mark.parametrize("title", NOTICES)
 def test_notify(arena, title):
     message, expected = NOTICES[title]
-    found = [notice_rcode(server, message.octets(7), 7) for server in (arena.module, arena.knotd)]
+    found = [notice_rcode(server, message.octets(7), 7, expected) for server in (arena.module, arena.knotd)]
     assert found == [expected, expected]
     assert_serves(arena, arena.cases[NOTIFIED], [Message(*version(1))])
 
@@ -1182,21 +1193,39 @@ def test_storm(arena, kind):
           f"{max(others.values(), default=0)} others of a zone")
 
 
+#: What a check of one of the others ends with; the zone is the first group.
+OTHERS_CHECK = re.compile(r"zone '(z\d+\.others)\.', refresh, (?:remote \S+, (?:zone updated|remote serial \d+, zone is up-to-date)|failed)")
+#: Rounds of checks that the others may be ahead of one of them: a lost datagram costs it seconds, too.
+ROUNDS_AHEAD = 3
+
+
 def test_others_were_not_delayed(arena):
-    """A thousand zones were checked when it was due, and their news came, while all faults were at work."""
+    """A thousand zones were checked in their turn, and their news came, while all faults were at work."""
     arena.await_serials(arena.others, 2)
-    gaps, late = [], []
-    for name in arena.others:
-        arena.lines.read()
-        checks = [(time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")), text) for at, text in arena.lines.zones[name]
-                  if "zone is up-to-date" in text or "zone updated" in text]
-        gaps += [after - before for (before, _), (after, _) in zip(checks, checks[1:])]
-        late += [at - arena.others_changed for at, text in checks if "serial 1 -> 2" in text]
-    print(f"checks: {len(gaps)}, {max(gaps)} s at most between two; news: {max(late):.0f} s at most")
-    assert len(gaps) > 2 * OTHERS and len(late) == OTHERS
-    # The log knows whole seconds.
-    assert max(gaps) <= OTHERS_REFRESH + 1 + SLOWNESS
-    assert max(late) <= OTHERS_REFRESH + 1 + SLOWNESS
+    turns, longest = {}, 0
+    checks = await_event(lambda: len(found := OTHERS_CHECK.findall(arena.module.log_text())) > 3 * OTHERS and found, "three checks of each")
+    for number, name in enumerate(checks):
+        longest = max(longest, number - turns.get(name, number))
+        turns[name] = number
+    print(f"checks: {len(checks)}, {longest} of others at most between two of one")
+    # How fast they come is the machine's affair: who waits longer than the others do is delayed.
+    assert set(turns) == set(arena.others)
+    assert longest <= ROUNDS_AHEAD * OTHERS
+
+
+def test_silence_delays_nobody_else(arena):
+    """Two checks of each other zone come and go while a primary is silent."""
+    case, began = arena.cases[HELD], time.monotonic()
+    case.stage = "claiming"
+    arena.notify(case)
+    await_event(lambda: arena.primaries.count(HELD, address=case.bad, qtype=IXFR, since=began), "the question that gets no answer")
+    seen = arena.module.log_position()
+
+    def all_twice():
+        checks = collections.Counter(OTHERS_CHECK.findall(arena.module.log_text(seen)))
+        return len(checks) == OTHERS and min(checks.values()) >= 2
+    await_event(all_twice, "two checks of each", timeout=30)
+    assert " refresh: running" in arena.module.knotc_module("zone-status", HELD)
 
 
 def test_memory_is_bounded(arena):
@@ -1208,9 +1237,10 @@ def test_memory_is_bounded(arena):
 
 def test_all_recover(arena):
     """A primary that comes to its senses is believed again, at once."""
-    for case in arena.cases.values():
+    ours = [case for name, case in arena.cases.items() if name != HELD]
+    for case in ours:
         case.stage = "cured"
-    cured = [case for case in arena.cases.values() if not case.odd and not (case.incremental and case.what.serial != 2)]
+    cured = [case for case in ours if not case.odd and not (case.incremental and case.what.serial != 2)]
     for case in cured:
         arena.notify(case)
     arena.await_serials([case.name for case in cured], 2)
