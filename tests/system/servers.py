@@ -245,6 +245,11 @@ class Server:
     def start(self):
         """Starts it and waits until it serves."""
         self.write_config()
+        await_event(self.try_to_start, f"the port of {self.path.name}")
+        return self
+
+    def try_to_start(self):
+        """Returns false when somebody else has its port."""
         self.launch()
         try:
             self.await_ready()
@@ -253,9 +258,8 @@ class Server:
                 raise
         if self.lost_port():
             self.kill()
-            self.launch()
-            self.await_ready()
-        return self
+            return False
+        return True
 
     def lost_port(self):
         """Resolvers ask from random ports, which are not reserved: for a moment one may have what was free_port()."""

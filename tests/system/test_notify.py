@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.opcode
@@ -13,7 +14,7 @@ import dns.rcode
 import dns.tsig
 import pytest
 
-from servers import Key, Peer, await_event, message, notify, query, zone_text
+from servers import PATIENCE, Key, Peer, await_event, message, notify, query, zone_text
 
 ZONE = "example.com"
 
@@ -69,6 +70,7 @@ def test_same_serial_changes_nothing(servers, scope):
     module.await_log(r"notify, incoming, .*, serial 1$")
     assert notify(module, ZONE).rcode() == dns.rcode.NOERROR
     module.await_log(r"zone is up-to-date")
+    await_event(lambda: primary.transfers(ZONE), "the primary's word of the first transfer")
     assert primary.transfers(ZONE) == 1
 
 
@@ -180,7 +182,8 @@ def test_other_types(servers, scope):
     seen = module.log_position()
     assert notify(module, ZONE, rdtype="A").rcode() == dns.rcode.FORMERR
     assert notify(module, ZONE, rdtype="DNSKEY").rcode() == dns.rcode.FORMERR
-    assert not lines(module, r"notify, incoming", seen)
+    # The primary may still tell of its version after its start, which has a serial.
+    assert not lines(module, r"notify, incoming, (?!.*serial 1\n)", seen)
 
 
 def test_other_names(servers, scope):
@@ -199,7 +202,7 @@ def test_soa_without_data(servers, scope, rdclass):
     wire[6:8] = b"\0\1"
     wire += b"\xc0\x0c" + struct.pack("!HHIH", 6, rdclass, 0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.bind(("127.0.0.1", 0))
         client.sendto(wire, (module.address, module.port))
         response = dns.message.from_wire(client.recv(512), ignore_trailing=True)
@@ -208,6 +211,16 @@ def test_soa_without_data(servers, scope, rdclass):
     else:
         assert response.rcode() == dns.rcode.NOERROR
         module.await_log(r"notify, incoming, .*, serial none")
+
+
+def answered(ask):
+    """A flood fills sockets' buffers, and what comes then is lost: asks until there is an answer, and returns that."""
+    def look():
+        try:
+            return ask()
+        except dns.exception.Timeout:
+            return None
+    return await_event(look, "an answer")
 
 
 def flood(server, count, source=None):
@@ -224,16 +237,19 @@ def flood(server, count, source=None):
 def test_flood_of_strangers(servers, scope):
     """Few lines, and then one that says how many were left out."""
     _, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
+    began = time.monotonic()
     flood(module, 500, source=STRANGER)
     module.await_log(r"refused \(not allowed\)")
 
     def suppressed():
         # No answer is awaited: the flood may have filled the socket's buffer.
         flood(module, 1, source=STRANGER)
-        return lines(module, r"notify, incoming, (\d+) further lines suppressed")
-    assert int(await_event(suppressed, "line about suppressed ones")[0]) > 10
-    assert len(lines(module, r"refused \(not allowed\)")) < 100
-    assert query(module, ZONE, "SOA").answer
+        return sum(map(int, lines(module, r"notify, incoming, (\d+) further lines suppressed"))) > 10
+    await_event(suppressed, "lines about suppressed ones")
+    # Ten a second, of which the first and the last one count whole.
+    count = len(lines(module, r"refused \(not allowed\)"))
+    assert count <= 10 * (2 + time.monotonic() - began)
+    assert answered(lambda: query(module, ZONE, "SOA")).answer
 
 
 def test_storm_of_the_primary(servers, scope):
@@ -243,8 +259,10 @@ def test_storm_of_the_primary(servers, scope):
     primary.change(ZONE, "www 60 A 192.0.2.4")
     flood(module, 1000)
     module.await_serial(ZONE, 2)
+    # Its log may be behind.
+    await_event(lambda: primary.transfers(ZONE) >= 2, "the primary's word of it")
     assert primary.transfers(ZONE) == 2
-    assert query(module, f"www.{ZONE}").answer
+    assert answered(lambda: query(module, f"www.{ZONE}")).answer
 
 
 def test_storm_while_the_primary_is_down(servers, scope):
@@ -252,17 +270,19 @@ def test_storm_while_the_primary_is_down(servers, scope):
     primary, module = servers.pair({ZONE: zone_text(ZONE)}, scope=scope)
     primary.stop()
     seen, began = module.log_position(), time.monotonic()
+    failed = r"refresh, failed \(.*\), next retry"
 
-    def failed():
+    def has_failed():
         flood(module, 100)
-        return len(lines(module, r"refresh, failed \(.*\), next retry", seen))
-    await_event(lambda: failed() >= 3, "three checks")
-    checks, seconds = failed(), time.monotonic() - began
+        return len(lines(module, failed, seen)) >= 3
+    await_event(has_failed, "three checks")
+    log, seconds = module.log_text(seen), time.monotonic() - began
+    checks = len(re.findall(failed, log))
     # The first one at once. The module's clock has milliseconds.
     assert checks <= 1 + seconds / 0.999
-    assert len(lines(module, r"refresh, remote .* failed", seen)) <= 1 + checks
+    assert len(re.findall(r"refresh, remote .* failed", log)) <= 1 + checks
 
     primary.zones[ZONE] = zone_text(ZONE, serial=2)
     primary.start()
-    assert notify(module, ZONE, serial=2).rcode() == dns.rcode.NOERROR
+    assert answered(lambda: notify(module, ZONE, serial=2)).rcode() == dns.rcode.NOERROR
     module.await_serial(ZONE, 2)

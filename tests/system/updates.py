@@ -239,6 +239,19 @@ class Watcher:
         return self
 
 
+def await_news(secondary, look, what):
+    """Waits for what a new version at a module's primary brings. NSD tells of one while its processes of before still answer for a moment
+    (Order): who has asked one of those has to ask again."""
+    forking = any(primary.kind == "nsd" for primary in secondary.primaries)
+
+    def again():
+        found = look()
+        if not found and forking:
+            secondary.knotc_module("zone-refresh")
+        return found
+    await_event(again, what)
+
+
 def has_serial_of(server, primary, zone):
     """Does the server have what the primary has now?"""
     serial = serial_of(server, zone)
