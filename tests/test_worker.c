@@ -123,9 +123,18 @@ typedef enum {
 	SILENT,        /*!< Takes connections and datagrams and says nothing. */
 	TCP_ONLY,      /*!< Says nothing to datagrams. */
 	NO_EDNS,       /*!< Says FORMERR to questions with OPT. */
+	KEEP,          /*!< Keeps datagrams until it is to answer them: keep(). */
 } manner_t;
 
-enum { CONNECTIONS_MAX = 64 };
+enum { CONNECTIONS_MAX = 64, KEPT_MAX = 160 };
+
+/*! A datagram that is not answered yet. */
+typedef struct {
+	uint8_t query[64];
+	size_t len;                           /*!< 0: none. */
+	struct sockaddr_in from;
+	bool is_answered;                     /*!< What comes again was sent before that. */
+} kept_t;
 
 typedef struct {
 	pthread_t thread;
@@ -139,6 +148,9 @@ typedef struct {
 	uint32_t serial;
 	unsigned soa_udp, soa_tcp, axfr, open, open_most, closed;
 	unsigned with_opt;                    /*!< Of the questions. */
+	kept_t kept[KEPT_MAX];                /*!< By the number in the zone's name: one that comes again counts once. */
+	unsigned kept_count;
+	unsigned flushed;
 	bool stop;
 } primary_server_t;
 
@@ -245,14 +257,57 @@ static manner_t manner_with(primary_server_t *server, const uint8_t *query, uint
 	return manner;
 }
 
+/*! The zones that KEEP is for have names of a letter and three digits. */
+static void keep(primary_server_t *server, const uint8_t *query, size_t len, const struct sockaddr_in *from)
+{
+	const unsigned number = strtoul((const char *)query + 14, NULL, 10);
+	ck_assert(len <= sizeof(server->kept[0].query) && number < KEPT_MAX);
+	pthread_mutex_lock(&lock);
+	kept_t *kept = &server->kept[number];
+	server->kept_count += kept->len == 0 && !kept->is_answered;
+	memcpy(kept->query, query, len);
+	kept->len = kept->is_answered ? 0 : len;
+	kept->from = *from;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+/*! Answers some of those that were kept. */
+static void answer_kept(primary_server_t *server, unsigned count)
+{
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < KEPT_MAX && count > 0; i++) {
+		kept_t *kept = &server->kept[i];
+		if (kept->len == 0) {
+			continue;
+		}
+		uint8_t msg[512];
+		const size_t len = append_soa(msg, begin_answer(kept->query, msg), server->serial);
+		sendto(server->udp, msg, len, 0, (const struct sockaddr *)&kept->from, sizeof(kept->from));
+		kept->len = 0;
+		kept->is_answered = true;
+		server->kept_count--;
+		count--;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 static void serve_datagram(primary_server_t *server)
 {
 	uint8_t query[512], msg[512];
 	struct sockaddr_in from;
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(server->udp, query, sizeof(query), 0, (struct sockaddr *)&from, &from_len);
+	if (got == 1) {
+		event(&server->flushed);
+		return;
+	}
 	uint32_t serial;
 	manner_t manner = manner_with(server, query, &serial);
+	if (manner == KEEP) {
+		keep(server, query, got, &from);
+		return;
+	}
 	if (got < 17 || manner == SILENT || manner == TCP_ONLY) {
 		event(&server->soa_udp);
 		return;
@@ -865,6 +920,87 @@ static const char *await(worker_wait_t *wait)
 }
 
 /*! Who waits for the end of a command hears of it, with the reason where it failed. */
+/*!
+ * All that the worker has to send so far has come to the primary: a transfer of \a other begins with what waits or later, and ends
+ * in a later turn of the loop; datagrams come in order.
+ */
+static void flush(zone_t *other, primary_server_t *server)
+{
+	pthread_mutex_lock(&lock);
+	const unsigned transfers = log_count("serial 1 -> 1"), flushed = server->flushed;
+	pthread_mutex_unlock(&lock);
+	ck_assert_int_eq(command(other, REFRESH_RETRANSFER), 0);
+	AWAIT(log_count("serial 1 -> 1") > transfers);
+	const struct sockaddr_storage addr = support_loopback(server->port);
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(sendto(fd, "", 1, 0, (const struct sockaddr *)&addr, sizeof(struct sockaddr_in)), 1);
+	close(fd);
+	AWAIT(server->flushed > flushed);
+}
+
+/*! So many checks are under way with the primary, no more. */
+static void assert_kept(zone_t *other, primary_server_t *server, unsigned count)
+{
+	AWAIT(server->kept_count >= count);
+	flush(other, server);
+	pthread_mutex_lock(&lock);
+	const unsigned kept = server->kept_count;
+	pthread_mutex_unlock(&lock);
+	ck_assert_uint_eq(kept, count);
+}
+
+/*! 128 checks under way with one address, 256 in all; the others wait for their turn. */
+START_TEST(test_checks_under_way)
+{
+	/* Of the first two primaries one zone proves that it answers, 128 are under way then, two wait. */
+	enum { OF_ONE = 1 + 128 + 2, ZONES = 2 * OF_ONE + 1 };
+	primary_server_t server[3];
+	zone_t *zone[ZONES];
+	for (unsigned i = 0; i < 3; i++) {
+		server_start(&server[i], ANSWER);
+	}
+	for (unsigned i = 0; i < ZONES; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "%c%03u", 'a' + i / OF_ONE, i % OF_ONE);
+		zone[i] = zone_begin(name, STANZA(server[i / OF_ONE].port));
+	}
+	zone_t *other = zone_begin("other", STANZA(server[2].port));
+	AWAIT(log_count("serial none -> 1") == ZONES + 1);
+	for (unsigned i = 0; i < 3; i++) {
+		server_set(&server[i], KEEP, 1);
+	}
+
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned j = 0; j < OF_ONE; j++) {
+			notify(zone[i * OF_ONE + j]);
+		}
+		assert_kept(other, &server[i], 1);
+		answer_kept(&server[i], 1);
+		assert_kept(other, &server[i], 128);
+	}
+	notify(zone[ZONES - 1]);
+	assert_kept(other, &server[2], 0);
+	assert_kept(other, &server[0], 128);
+
+	/* The place of one that ends is the third primary's, whose turn it is. */
+	answer_kept(&server[0], 1);
+	assert_kept(other, &server[2], 1);
+	assert_kept(other, &server[0], 127);
+	for (unsigned i = 0; i < 3; i++) {
+		server_set(&server[i], ANSWER, 1);
+		answer_kept(&server[i], KEPT_MAX);
+	}
+	AWAIT(log_count("zone is up-to-date") == ZONES);
+	zone_end(other);
+	for (unsigned i = 0; i < ZONES; i++) {
+		zone_end(zone[i]);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		server_stop(&server[i]);
+	}
+}
+END_TEST
+
 START_TEST(test_waits)
 {
 	primary_server_t server;
@@ -1354,6 +1490,7 @@ int main(void)
 	tcase_add_test(tcase, test_call_unknown);
 	tcase_add_test(tcase, test_load_fails);
 	tcase_add_test(tcase, test_notify_out);
+	tcase_add_test(tcase, test_checks_under_way);
 	tcase_add_test(tcase, test_waits);
 	tcase_add_test(tcase, test_purge_while_comparing);
 	tcase_add_test(tcase, test_limits);
