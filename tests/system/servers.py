@@ -245,6 +245,10 @@ class Server:
     def start(self):
         """Starts it and waits until it serves."""
         self.write_config()
+        return self.resume()
+
+    def resume(self):
+        """The same, with what stands in its directory."""
         await_event(self.try_to_start, f"the port of {self.path.name}")
         return self
 

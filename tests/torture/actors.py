@@ -319,8 +319,7 @@ def outage(server, lock, what):
             else:
                 server.kill() if how == "killed" else server.stop()
                 ended.wait(rng.uniform(0, 2))
-                LAUNCHER.submit(server.launch).result()
-                server.await_ready()
+                LAUNCHER.submit(server.resume).result()
         done(f"{what} {how}")
     return turn
 

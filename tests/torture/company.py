@@ -18,7 +18,7 @@ from pathlib import Path
 import dns.rcode
 
 from scripted import Scripted, answer
-from servers import Key, absolute, await_serial, replace_file, serial_of, zone_text
+from servers import PATIENCE, Key, absolute, await_serial, replace_file, serial_of, zone_text
 from updates import KNOTD_INCREMENTS, NAMED_INCREMENTS, Changing
 
 A, B, C = ALWAYS = ["a.example", "b.example", "c.example"]
@@ -172,7 +172,7 @@ class Company:
 
     def heap(self):
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(30)
+            client.settimeout(2 * PATIENCE)
             client.connect(str(self.module.path / "heap.sock"))
             return int(client.makefile().readline())
 
@@ -187,6 +187,16 @@ class Company:
 
     def process(self):
         return Path(f"/proc/{self.module.process.pid}")
+
+    def opened(self):
+        """What its descriptors lead to."""
+        found = []
+        for link in (self.process() / "fd").iterdir():
+            try:
+                found.append(os.readlink(link))
+            except OSError:
+                pass
+        return sorted(found)
 
     def count(self, what):
         return len(os.listdir(self.process() / what))
