@@ -162,13 +162,19 @@ static int validation_error(int ret, const uint8_t *wire, size_t size)
 	return wire != NULL ? reply_validation_error(wire, size) : KNOT_EDNS_EDE_NONE;
 }
 
+/*! Was a server heard? Of a failure that only may come from one (KNOT_EAGAIN) that is believed if it came at once. */
+static bool is_heard(int ret, const uint8_t *wire, uint32_t took_ms)
+{
+	return wire != NULL && (ret != KNOT_EAGAIN || took_ms < LOOKUP_SLOW_MS);
+}
+
 /*! Without usable answer: the zone's fault, the network's, or the resolver's, who is there but does not know. */
-static int failure_of(const lookup_via_t *via, int invalid, const uint8_t *wire, uint32_t took_ms)
+static int failure_of(const lookup_via_t *via, int invalid, bool heard)
 {
 	if (invalid != KNOT_EDNS_EDE_NONE) {
 		return invalid;
 	}
-	return wire == NULL || took_ms >= LOOKUP_SLOW_MS || via->lost ? KNOT_EDNS_EDE_NETWORK : KNOT_EDNS_EDE_NREACH_AUTH;
+	return heard && !via->lost ? KNOT_EDNS_EDE_NREACH_AUTH : KNOT_EDNS_EDE_NETWORK;
 }
 
 static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t size)
@@ -178,6 +184,7 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 	reply_t *reply = NULL;
 	const int invalid = validation_error(ret, wire, size);
 	const uint32_t took_ms = uv_now(state.loop) - lookup->began_ms;
+	const bool heard = is_heard(ret, wire, took_ms);
 	if (ret == KNOT_EOK) {
 		ret = digest(lookup, wire, size, &reply);
 	} else if (ret == KNOT_ENOENT) {
@@ -189,14 +196,14 @@ static void lookup_end(lookup_t *lookup, int ret, const uint8_t *wire, size_t si
 		.entry = entry,
 		.answered = ret == KNOT_EOK,
 		.verifies = lookup->verifies,
-		.silent = ret != KNOT_EOK && (wire == NULL || took_ms >= LOOKUP_SLOW_MS) && invalid == KNOT_EDNS_EDE_NONE,
+		.silent = ret != KNOT_EOK && !heard && invalid == KNOT_EDNS_EDE_NONE,
 		.took_ms = took_ms,
 	};
 	lookup_unlink(lookup);
 	if (ret == KNOT_EOK) {
 		entry_succeed(via, entry, reply);
 	} else {
-		entry_fail(entry, failure_of(via, invalid, wire, took_ms));
+		entry_fail(entry, failure_of(via, invalid, heard));
 		count(&state.failed);
 	}
 	state.ended(via, &end);
@@ -210,11 +217,11 @@ static int lookup_ask(lookup_t *lookup, resolver_t *resolver);
  * A target whose alias leads into one of our zones cannot be resolved by those who do not know that zone, nor if the two
  * make a loop; but it is for us to go on from there. So where a resolver that does answer has failed, the alias alone is asked for.
  */
-static bool ask_next_alias(lookup_t *lookup, const uint8_t *wire, size_t size)
+static bool ask_next_alias(lookup_t *lookup, int ret, const uint8_t *wire, size_t size)
 {
 	const lookup_via_t *via = lookup->via;
-	if (lookup->next_only || via->lost || size < KNOT_WIRE_HEADER_SIZE ||
-	    knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL || uv_now(state.loop) - lookup->began_ms >= LOOKUP_SLOW_MS ||
+	if (lookup->next_only || size < KNOT_WIRE_HEADER_SIZE || knot_wire_get_rcode(wire) != KNOT_RCODE_SERVFAIL ||
+	    !is_heard(ret, wire, uv_now(state.loop) - lookup->began_ms) || (ret != KNOT_EOK && via->lost) ||
 	    reply_validation_error(wire, size) != KNOT_EDNS_EDE_NONE) {
 		return false;
 	}
@@ -230,7 +237,7 @@ static void on_answer(void *ctx, int ret, const uint8_t *wire, size_t size)
 	if (ret == KNOT_ENOENT && via->forwarder != NULL && lookup_ask(lookup, via->forwarder) == KNOT_EOK) {
 		return;
 	}
-	if (ret == KNOT_EOK && ask_next_alias(lookup, wire, size)) {
+	if ((ret == KNOT_EOK || ret == KNOT_EAGAIN) && ask_next_alias(lookup, ret, wire, size)) {
 		return;
 	}
 	lookup_end(lookup, ret, wire, size);

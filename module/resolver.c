@@ -206,6 +206,11 @@ static int context_new(const resolver_params_t *params, struct ub_ctx **ret_ub)
 
 static bool ask_reason(resolver_question_t *question, const struct ub_result *result);
 
+static bool is_failure(const struct ub_result *result)
+{
+	return result->answer_len >= KNOT_WIRE_HEADER_SIZE && knot_wire_get_rcode(result->answer_packet) == KNOT_RCODE_SERVFAIL;
+}
+
 static void on_answer(void *ctx, int error, struct ub_result *result)
 {
 	resolver_question_t *question = ctx;
@@ -213,8 +218,10 @@ static void on_answer(void *ctx, int error, struct ub_result *result)
 		question_end(question, KNOT_ETIMEOUT, NULL, 0);
 	} else if (result->bogus) {
 		question_end(question, KNOT_ESEMCHECK, NULL, 0);
-	} else if (!ask_reason(question, result)) {
+	} else if (!is_failure(result)) {
 		question_end(question, KNOT_EOK, result->answer_packet, result->answer_len);
+	} else if (!ask_reason(question, result)) {
+		question_end(question, KNOT_EAGAIN, result->answer_packet, result->answer_len);
 	}
 	ub_resolve_free(result);
 }
@@ -401,19 +408,16 @@ static void reason_done(void *ctx, int ret)
 	question->exchange = NULL;
 	if (ret != KNOT_EOK) {
 		question->resolver->reason_at++;
+		ret = KNOT_EAGAIN;
 	}
-	question_end(question, question->answer_len > 0 ? KNOT_EOK : KNOT_ENOMEM, question->answer, question->answer_len);
+	question_end(question, question->answer_len > 0 ? ret : KNOT_ENOMEM, question->answer, question->answer_len);
 }
 
-/*! Asks a server why it failed, while the failure waits. False: it did not fail, or cannot be asked. */
+/*! Asks a server why it failed, while the failure waits. False: it cannot be asked. */
 static bool ask_reason(resolver_question_t *question, const struct ub_result *result)
 {
 	static const exchange_callbacks_t callbacks = { .message = reason_message, .done = reason_done };
 	resolver_t *resolver = question->resolver;
-	if (result->answer_len < KNOT_WIRE_HEADER_SIZE ||
-	    knot_wire_get_rcode(result->answer_packet) != KNOT_RCODE_SERVFAIL) {
-		return false;
-	}
 	answer_keep(question, result->answer_packet, result->answer_len);
 	const exchange_params_t params = {
 		.remote = resolver->servers[resolver->reason_at % resolver->server_count],

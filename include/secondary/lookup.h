@@ -18,7 +18,7 @@
 
 /*! A look-up that takes longer has failed; who waits for it is the entry alone. */
 #define LOOKUP_TIMEOUT_MS     5000
-/*! A failure that took so long, or came without a response, is the network's or the resolver's, not the name's. */
+/*! A failure without a response, or one that took so long and may not be a server's (resolver.h), is the network's, not the name's. */
 #define LOOKUP_SLOW_MS        500
 /*! Look-ups at once while an upstream does not answer. */
 #define LOOKUP_PROBES_MAX     4

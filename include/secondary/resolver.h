@@ -10,7 +10,8 @@
  * would have answers of its own (test., home.arpa., 10.in-addr.arpa. …) are asked as all others.
  *
  * With a trust anchor libunbound validates what it is told, and what it finds bogus is no answer. Why a resolver that validates
- * says SERVFAIL, libunbound keeps to itself: so that resolver is asked once more, over UDP, for the Extended DNS Error alone.
+ * says SERVFAIL, libunbound keeps to itself: so that resolver is asked once more, over UDP, for the Extended DNS Error alone. That
+ * tells, too, whether anybody is there: libunbound says SERVFAIL of servers that do not answer as of those that do.
  *
  * `self` is asked with RD=0 over UDP, TCP on truncation, with exchange.h, and believed only where it is authoritative.
  *
@@ -34,8 +35,9 @@ typedef struct resolver_question resolver_question_t;
 /*!
  * \brief How a question ended; called once, never from within resolver_ask().
  *
- * \param ret   KNOT_EOK: \a wire is a message of \a size octets, of any response code; borrowed for the call. KNOT_ENOENT: `self`
- *              is not authoritative for the name. KNOT_ESEMCHECK: the answer is bogus. Else no answer came.
+ * \param ret   KNOT_EOK: \a wire is a message of \a size octets, of any response code; borrowed for the call. KNOT_EAGAIN: it is
+ *              a SERVFAIL behind which there may be nobody. KNOT_ENOENT: `self` is not authoritative for the name.
+ *              KNOT_ESEMCHECK: the answer is bogus. Else no answer came.
  */
 typedef void (*resolver_done_f)(void *ctx, int ret, const uint8_t *wire, size_t size);
 

@@ -286,8 +286,7 @@ def test_expired(servers, scope):
     assert not response.answer + response.authority
     assert query(module, f"www.{ZONE}", payload=None).rcode() == dns.rcode.SERVFAIL
     primary.start()
-    module.await_serial(ZONE)
-    assert query(module, f"www.{ZONE}").answer
+    await_event(lambda: query(module, f"www.{ZONE}").answer, "the zone's return")
 
 
 def test_transfers_are_refused(servers, scope):

@@ -31,6 +31,8 @@ def test_transferred_served_changed_restarted(servers, scope, kind, key):
     assert response.flags & dns.flags.AA
     assert addresses(response) == ["192.0.2.3"]
     assert query(secondary, "none." + ZONE).rcode() == dns.rcode.NXDOMAIN
+    # What is served here may not be in the primary's log yet.
+    await_event(lambda: primary.transfers(ZONE), "the transfer in the primary's log")
     assert primary.transfers(ZONE) == 1
 
     # No timer is due for an hour: what comes now, NOTIFY brought.
@@ -39,6 +41,7 @@ def test_transferred_served_changed_restarted(servers, scope, kind, key):
     assert addresses(query(secondary, "www." + ZONE)) == ["192.0.2.4"]
 
     # Nothing was kept on disk, so the primary sees a full transfer.
+    await_event(lambda: primary.transfers(ZONE) > 1, "the second transfer in the primary's log")
     before = primary.transfers(ZONE)
     secondary.restart()
     secondary.await_serial(ZONE, 2)
