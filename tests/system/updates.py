@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.query
 import dns.update
 
-from servers import CLIENT_PATIENCE, SLOWNESS, absolute, await_event, message, serial_of, soa, tool
+from servers import CLIENT_PATIENCE, PATIENCE, SLOWNESS, absolute, await_event, message, serial_of, soa, tool
 
 FULL = os.environ.get("TEST_FULL") == "1"
 
@@ -156,7 +156,7 @@ def update(server, zone, removed=(), added=()):
         change.delete(owner, rdtype, rdata)
     for owner, rdtype, rdata in added:
         change.add(owner, 3600, rdtype, rdata)
-    response = dns.query.tcp(change, server.address, port=server.port, timeout=10 * SLOWNESS)
+    response = dns.query.tcp(change, server.address, port=server.port, timeout=2 * PATIENCE)
     assert response.rcode() == dns.rcode.NOERROR, f"{response}\n{server.tail()}"
 
 
