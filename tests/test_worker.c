@@ -110,6 +110,14 @@ static void log_clear(void)
 	ck_assert_msg(timed_out == 0, "no %s; log:\n%s", #is_so, log_text); \
 } while (0)
 
+/*! Milliseconds: where a pause is looked at, a slow machine may see its end. */
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 #define AWAIT_LOG(text) AWAIT(log_count(text) >= 1)
 
 /* A primary for every zone that it is asked for. */
@@ -136,17 +144,21 @@ typedef struct {
 	bool is_answered;                     /*!< What comes again was sent before that. */
 } kept_t;
 
-typedef struct {
+/*! In static storage, and stopped by teardown() where a test that failed did not: nothing of it reaches the next one. */
+typedef struct primary_server {
+	struct primary_server *next;          /*!< Of those that run. */
 	pthread_t thread;
 	int udp, tcp, wake;
 	unsigned port;
 	int connection[CONNECTIONS_MAX];      /*!< -1: free. */
 	uint8_t question[CONNECTIONS_MAX][512]; /*!< Of a transfer that stalls. */
 	size_t question_len[CONNECTIONS_MAX];
+	uint16_t last_id, last_port;          /*!< Of the last datagram. */
 	/* Under the lock: */
 	manner_t manner;
 	uint32_t serial;
 	unsigned soa_udp, soa_tcp, axfr, open, open_most, closed;
+	unsigned soa_repeated;                /*!< Datagrams that came again: one second late is enough for that. */
 	unsigned with_opt;                    /*!< Of the questions. */
 	kept_t kept[KEPT_MAX];                /*!< By the number in the zone's name: one that comes again counts once. */
 	unsigned kept_count;
@@ -244,13 +256,10 @@ static manner_t manner_of(primary_server_t *server, uint32_t *serial)
 	return manner;
 }
 
-/*! Counts a question, and what is to be made of it. */
+/*! What is to be made of a question. */
 static manner_t manner_with(primary_server_t *server, const uint8_t *query, uint32_t *serial)
 {
 	manner_t manner = manner_of(server, serial);
-	if (has_opt(query)) {
-		event(&server->with_opt);
-	}
 	if (manner == NO_EDNS) {
 		return has_opt(query) ? UNREADABLE : ANSWER;
 	}
@@ -292,6 +301,27 @@ static void answer_kept(primary_server_t *server, unsigned count)
 	pthread_mutex_unlock(&lock);
 }
 
+static void count_question(primary_server_t *server, const uint8_t *query, unsigned *counter)
+{
+	if (has_opt(query)) {
+		event(&server->with_opt);
+	}
+	event(counter);
+}
+
+/*! Each question once, however often it is asked. */
+static void count_datagram(primary_server_t *server, const uint8_t *query, uint16_t port)
+{
+	uint16_t id = knot_wire_get_id(query);
+	if (id == server->last_id && port == server->last_port) {
+		event(&server->soa_repeated);
+		return;
+	}
+	server->last_id = id;
+	server->last_port = port;
+	count_question(server, query, &server->soa_udp);
+}
+
 static void serve_datagram(primary_server_t *server)
 {
 	uint8_t query[512], msg[512];
@@ -303,13 +333,16 @@ static void serve_datagram(primary_server_t *server)
 		return;
 	}
 	uint32_t serial;
+	if (got < 17) {
+		return;
+	}
 	manner_t manner = manner_with(server, query, &serial);
 	if (manner == KEEP) {
 		keep(server, query, got, &from);
 		return;
 	}
-	if (got < 17 || manner == SILENT || manner == TCP_ONLY) {
-		event(&server->soa_udp);
+	count_datagram(server, query, from.sin_port);
+	if (manner == SILENT || manner == TCP_ONLY) {
 		return;
 	}
 	size_t len = begin_answer(query, msg);
@@ -320,7 +353,6 @@ static void serve_datagram(primary_server_t *server)
 	} else {
 		len = append_soa(msg, len, serial);
 	}
-	event(&server->soa_udp);
 	sendto(server->udp, msg, len, 0, (struct sockaddr *)&from, from_len);
 }
 
@@ -354,7 +386,7 @@ static void serve_query(primary_server_t *server, unsigned i, const uint8_t *que
 	uint32_t serial;
 	manner_t manner = manner_with(server, query, &serial);
 	bool is_soa = query_type(query) == KNOT_RRTYPE_SOA;
-	event(is_soa ? &server->soa_tcp : &server->axfr);
+	count_question(server, query, is_soa ? &server->soa_tcp : &server->axfr);
 	size_t len = begin_answer(query, msg);
 	if (manner == SILENT || is_mute(query)) {
 		return;
@@ -491,6 +523,8 @@ static void listen_both(primary_server_t *server)
 	ck_abort_msg("no free port");
 }
 
+static primary_server_t *running;
+
 static void server_start(primary_server_t *server, manner_t manner)
 {
 	*server = (primary_server_t) { .manner = manner, .serial = 1 };
@@ -500,6 +534,8 @@ static void server_start(primary_server_t *server, manner_t manner)
 	server->wake = eventfd(0, EFD_CLOEXEC);
 	listen_both(server);
 	pthread_create(&server->thread, NULL, serve, server);
+	server->next = running;
+	running = server;
 }
 
 static void server_stop(primary_server_t *server)
@@ -509,6 +545,11 @@ static void server_stop(primary_server_t *server)
 	pthread_mutex_unlock(&lock);
 	wake(server);
 	pthread_join(server->thread, NULL);
+	primary_server_t **at = &running;
+	while (*at != server) {
+		at = &(*at)->next;
+	}
+	*at = server->next;
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
 		if (server->connection[i] != -1) {
 			close(server->connection[i]);
@@ -528,14 +569,26 @@ static void server_set(primary_server_t *server, manner_t manner, uint32_t seria
 	wake(server);
 }
 
-/*! A port at which nobody listens. */
+/*! A port that refuses what comes, and that no other program is given meanwhile. Its sockets are there until the process ends. */
 static unsigned dead_port(void)
 {
-	primary_server_t server = { 0 };
-	listen_both(&server);
-	close(server.tcp);
-	close(server.udp);
-	return server.port;
+	static unsigned port;
+	if (port == 0) {
+		struct sockaddr_storage addr = support_loopback(0);
+		socklen_t len = sizeof(struct sockaddr_in);
+		int tcp, udp;
+		do { /* The descriptors of a pair that does not fit stay open: else it came again. */
+			tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+			udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+			addr = support_loopback(0);
+			ck_assert_int_eq(bind(tcp, (struct sockaddr *)&addr, len), 0);
+			getsockname(tcp, (struct sockaddr *)&addr, &len);
+		} while (bind(udp, (struct sockaddr *)&addr, len) != 0);
+		/* TCP does not listen; UDP takes nothing but from itself. */
+		ck_assert_int_eq(connect(udp, (struct sockaddr *)&addr, len), 0);
+		port = ntohs(((struct sockaddr_in *)&addr)->sin_port);
+	}
+	return port;
 }
 
 /* Zones. */
@@ -560,18 +613,36 @@ static stanza_t *stanza(unsigned count, const unsigned ports[])
 #define STANZA(...) \
 	stanza(sizeof((unsigned[]) { __VA_ARGS__ }) / sizeof(unsigned), (unsigned[]) { __VA_ARGS__ })
 
+/*! Those that were begun and not yet ended. */
+enum { HELD_MAX = 1024 };
+static zone_t *held[HELD_MAX];
+static unsigned held_count;
+
 static zone_t *zone_begin(const char *name, stanza_t *settings)
 {
 	uint8_t wire[255];
 	support_name(name, wire);
 	zone_t *zone;
 	ck_assert_int_eq(zone_attach(wire, INSTANCE, &zone), 0);
+	ck_assert_uint_lt(held_count, HELD_MAX);
+	held[held_count++] = zone;
 	ck_assert_int_eq(worker_zone_set(zone, stanza_intern(settings)), 0);
 	return zone;
 }
 
+static void zone_forget(zone_t *zone)
+{
+	for (unsigned i = held_count; i > 0; i--) {
+		if (held[i - 1] == zone) {
+			held[i - 1] = held[--held_count];
+			return;
+		}
+	}
+}
+
 static void zone_end(zone_t *zone)
 {
+	zone_forget(zone);
 	if (zone_detach(zone, INSTANCE)) {
 		worker_zone_gone(zone);
 	} else {
@@ -618,8 +689,37 @@ static void setup(void)
 	ck_assert_int_eq(worker_start(&options), 0);
 }
 
+/*! The pool is held up by this loop's work; or NULL. */
+static uv_loop_t *occupied;
+
+static void vacate(void)
+{
+	if (occupied != NULL) {
+		pool_free();
+		uv_run(occupied, UV_RUN_DEFAULT);
+		ck_assert_int_eq(uv_loop_close(occupied), 0);
+		occupied = NULL;
+	}
+}
+
+static void occupy(void)
+{
+	static uv_loop_t loop;
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	pool_occupy(&loop);
+	occupied = &loop;
+}
+
 static void teardown(void)
 {
+	release();
+	vacate();
+	while (held_count > 0) {
+		zone_end(held[held_count - 1]);
+	}
+	while (running != NULL) {
+		server_stop(running);
+	}
 	worker_stop();
 	report_set_sink(NULL);
 	rcu_unregister_thread();
@@ -627,7 +727,7 @@ static void teardown(void)
 
 START_TEST(test_bootstrap_and_notify)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT_LOG("serial none -> 1, expires in 86400 seconds");
@@ -656,7 +756,7 @@ END_TEST
 
 START_TEST(test_refused)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, REFUSE);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT_LOG("failed (server responded with error 'REFUSED'), next retry at ");
@@ -679,7 +779,7 @@ END_TEST
 START_TEST(test_no_edns)
 {
 	bool is_told = _i;
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, NO_EDNS);
 	stanza_t *settings = STANZA(server.port);
 	settings->primary[0].no_edns = is_told;
@@ -711,7 +811,7 @@ END_TEST
 
 START_TEST(test_dead_first)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	unsigned dead = dead_port();
 	zone_t *zone = zone_begin("example.com", STANZA(dead, server.port));
@@ -734,7 +834,7 @@ END_TEST
 
 START_TEST(test_truncated)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, TRUNCATE);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT_LOG("serial none -> 1");
@@ -750,7 +850,7 @@ END_TEST
 /*! A primary with a key is not believed unsigned, neither with a transfer nor with a SOA. */
 START_TEST(test_unsigned)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	stanza_t *keyed = STANZA(server.port);
 	ck_assert_int_eq(knot_tsig_key_init(&keyed->primary[0].key, "hmac-sha256", "k.", "c2VjcmV0"), 0);
@@ -765,7 +865,7 @@ END_TEST
 
 START_TEST(test_gone_during_transfer)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, STALL);
 	zone_t *zone;
 	for (unsigned i = 1; i <= 2 * options.transfer_limit; i++) {
@@ -787,7 +887,7 @@ END_TEST
 
 START_TEST(test_reload)
 {
-	primary_server_t server, other;
+	static primary_server_t server, other;
 	server_start(&server, ANSWER);
 	server_start(&other, ANSWER);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
@@ -835,7 +935,7 @@ static void *load_and_fail(void *unused)
 /*! At start a load() that fails runs in a thread that is not registered with RCU: it must not be the last to hold the zone. */
 START_TEST(test_load_fails)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	for (unsigned i = 0; i < 20; i++) {
 		log_clear();
@@ -878,6 +978,16 @@ static uint32_t target_hear(int fd)
 	return knot_wire_read_u32(msg + len - 20);
 }
 
+/*! The same for what comes after \a last, which is told again each second or so. */
+static uint32_t target_hear_next(int fd, uint32_t last)
+{
+	uint32_t serial;
+	do {
+		serial = target_hear(fd);
+	} while (serial == last);
+	return serial;
+}
+
 static stanza_t *telling(unsigned port, unsigned target)
 {
 	stanza_t *plain = STANZA(port), *made = stanza_new(1, 1);
@@ -891,7 +1001,7 @@ static stanza_t *telling(unsigned port, unsigned target)
 
 START_TEST(test_notify_out)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	unsigned port, other_port;
 	int target = target_open(&port), other = target_open(&other_port);
@@ -899,7 +1009,7 @@ START_TEST(test_notify_out)
 	ck_assert_uint_eq(target_hear(target), 1);
 	server_set(&server, ANSWER, 2);
 	notify(zone);
-	ck_assert_uint_eq(target_hear(target), 2);
+	ck_assert_uint_eq(target_hear_next(target, 1), 2);
 	ck_assert_int_eq(worker_notify_out(zone, NULL), 0);
 	ck_assert_uint_eq(target_hear(target), 2);
 
@@ -919,7 +1029,6 @@ static const char *await(worker_wait_t *wait)
 	return wait->failure;
 }
 
-/*! Who waits for the end of a command hears of it, with the reason where it failed. */
 /*!
  * All that the worker has to send so far has come to the primary: a transfer of \a other begins with what waits or later, and ends
  * in a later turn of the loop; datagrams come in order.
@@ -954,7 +1063,7 @@ START_TEST(test_checks_under_way)
 {
 	/* Of the first two primaries one zone proves that it answers, 128 are under way then, two wait. */
 	enum { OF_ONE = 1 + 128 + 2, ZONES = 2 * OF_ONE + 1 };
-	primary_server_t server[3];
+	static primary_server_t server[3];
 	zone_t *zone[ZONES];
 	for (unsigned i = 0; i < 3; i++) {
 		server_start(&server[i], ANSWER);
@@ -1001,9 +1110,10 @@ START_TEST(test_checks_under_way)
 }
 END_TEST
 
+/*! Who waits for the end of a command hears of it, with the reason where it failed. */
 START_TEST(test_waits)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	unsigned port;
 	int target = target_open(&port);
@@ -1011,7 +1121,7 @@ START_TEST(test_waits)
 	AWAIT_LOG("serial none -> 1");
 	ck_assert_uint_eq(target_hear(target), 1);
 
-	worker_wait_t done = { 0 }, again = { 0 }, failed = { 0 }, purged = { 0 }, told = { 0 }, stalled = { 0 };
+	static worker_wait_t done, again, failed, purged, told, stalled;
 	server_set(&server, ANSWER, 2);
 	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &done), 0);
 	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &again), 0);
@@ -1050,7 +1160,7 @@ END_TEST
 /*! A zone is purged while its versions are compared: nobody is told of what is not there, and nothing of it is kept. */
 START_TEST(test_purge_while_comparing)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	unsigned port;
 	int target = target_open(&port);
@@ -1062,33 +1172,29 @@ START_TEST(test_purge_while_comparing)
 	zone_t *zone = zone_begin("large.example", settings);
 	ck_assert_uint_eq(target_hear(target), 1);
 
-	uv_loop_t loop;
-	ck_assert_int_eq(uv_loop_init(&loop), 0);
-	pool_occupy(&loop);
+	occupy();
 	server_set(&server, ANSWER, 2);
 	notify(zone);
 	AWAIT_LOG("serial 1 -> 2");
 	server_set(&server, REFUSE, 2);
-	worker_wait_t purged = { 0 }, checked = { 0 };
+	static worker_wait_t purged, checked;
 	ck_assert_int_eq(worker_command(zone, REFRESH_PURGE, &purged), 0);
 	ck_assert_str_eq(await(&purged), "server responded with error 'REFUSED'");
-	pool_free();
-	uv_run(&loop, UV_RUN_DEFAULT);
-	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	vacate();
 
 	server_set(&server, ANSWER, 3);
 	ck_assert_int_eq(worker_command(zone, REFRESH_CHECK, &checked), 0);
 	ck_assert_str_eq(await(&checked), "");
-	ck_assert_uint_eq(target_hear(target), 3);
+	ck_assert_uint_eq(target_hear_next(target, 1), 3);
 	ck_assert_uint_eq(zone->history.count, 0);
 	zone_end(zone);
 	worker_stop();
+	ck_assert_int_eq(worker_start(&options), 0);
 	sprintf(file, "%s/large.example.zone", directory);
 	ck_assert_int_eq(unlink(file), 0);
 	sprintf(file, "%s/lock", directory);
 	ck_assert_int_eq(unlink(file), 0);
 	ck_assert_int_eq(rmdir(directory), 0);
-	ck_assert_int_eq(worker_start(&options), 0);
 	close(target);
 	server_stop(&server);
 }
@@ -1098,7 +1204,7 @@ END_TEST
 START_TEST(test_limits)
 {
 	enum { ZONES = 30, SERVERS = 3 };
-	primary_server_t servers[SERVERS];
+	static primary_server_t servers[SERVERS];
 	for (unsigned i = 0; i < SERVERS; i++) {
 		server_start(&servers[i], STALL);
 	}
@@ -1125,19 +1231,23 @@ START_TEST(test_limits)
 }
 END_TEST
 
-static stanza_t *impatient(unsigned port)
+static stanza_t *patient_for(unsigned port, uint32_t idle_ms)
 {
 	stanza_t *made = STANZA(port);
-	made->transfer_idle_timeout_ms = 200;
+	made->transfer_idle_timeout_ms = idle_ms;
 	return made;
 }
 
-/*! A primary that did not answer is left alone, but not by who is in a hurry. */
+static stanza_t *impatient(unsigned port)
+{
+	return patient_for(port, 200);
+}
+
 /*! NOTIFY and commands go ahead of scheduled transfers that still wait. */
 START_TEST(test_promoted)
 {
 	enum { ZONES = 12 };
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, STALL);
 	zone_t *zones[ZONES];
 	char name[32];
@@ -1169,18 +1279,24 @@ static void visit_pause(refresh_t *refresh, void *ctx)
 	*(uint64_t *)ctx = status.next_check_ms - status.now_ms;
 }
 
+/*! A primary that did not answer is left alone, but not by who is in a hurry. */
 START_TEST(test_pause)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, SILENT);
+	uint64_t began = now_ms();
 	zone_t *zone = zone_begin("one.example", impatient(server.port));
 	AWAIT_LOG("[one.example.] refresh, failed (");
 	zone_t *next = zone_begin("two.example", impatient(server.port));
 	AWAIT_LOG("[two.example.] refresh, failed (");
-	ck_assert_uint_eq(server.axfr, 1);
+	unsigned asked = server.axfr;
 	uint64_t pause;
 	ck_assert_int_eq(worker_call(next, visit_pause, &pause), 0);
-	ck_assert(pause > REFRESH_BOOTSTRAP_MIN_MS && pause <= WORKER_SILENT_PAUSE_MS);
+	uint64_t passed = now_ms() - began;
+	if (passed < WORKER_SILENT_PAUSE_MS) { /* Else the machine is slow, and the pause is over. */
+		ck_assert_uint_le(asked, 1);
+		ck_assert(pause + passed >= WORKER_SILENT_PAUSE_MS && pause <= WORKER_SILENT_PAUSE_MS);
+	}
 
 	server_set(&server, ANSWER, 1);
 	command(next, REFRESH_CHECK);
@@ -1195,14 +1311,15 @@ END_TEST
 /*! Datagrams without answer are repeated, then TCP is tried. Takes seven seconds, or twelve. */
 START_TEST(test_silent_datagrams)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT_LOG("serial none -> 1");
 	server_set(&server, _i == 0 ? TCP_ONLY : SILENT, 1);
 	command(zone, REFRESH_CHECK);
 	AWAIT_LOG(_i == 0 ? "remote serial 1, zone is up-to-date" : "failed (connection timeout), next retry at ");
-	ck_assert_uint_eq(server.soa_udp, 3);
+	ck_assert_uint_eq(server.soa_udp, 1);
+	ck_assert_uint_eq(server.soa_repeated, 2);
 	ck_assert_uint_eq(server.soa_tcp, 1);
 	zone_end(zone);
 	server_stop(&server);
@@ -1212,11 +1329,11 @@ END_TEST
 /*! A primary that is silent about one zone, but answers others meanwhile, is not left alone. */
 START_TEST(test_mute_zone)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, STALL);
 	zone_t *good = zone_begin("good.example", STANZA(server.port));
 	AWAIT_LOG("[good.example.] AXFR, incoming, ");
-	zone_t *mute = zone_begin("mute.example", impatient(server.port));
+	zone_t *mute = zone_begin("mute.example", patient_for(server.port, 1500));
 	AWAIT(server.axfr == 2);
 	server_set(&server, ANSWER, 1);
 	AWAIT_LOG("[mute.example.] refresh, failed (");
@@ -1235,7 +1352,7 @@ END_TEST
 START_TEST(test_gone_while_failing)
 {
 	enum { ZONES = 600 };
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, SILENT);
 	zone_t *zones[ZONES];
 	char name[32];
@@ -1256,7 +1373,7 @@ END_TEST
 /*! A NOTIFY that is absorbed may be the one with the news. */
 START_TEST(test_absorbed_notify)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	hold("serial none -> 1");
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
@@ -1276,21 +1393,21 @@ END_TEST
 START_TEST(test_silent)
 {
 	enum { ZONES = 300 };
-	primary_server_t silent, server;
+	static primary_server_t silent, server;
 	server_start(&silent, SILENT);
 	server_start(&server, ANSWER);
 	zone_t *zones[ZONES], *other;
 	char name[32];
+	uint64_t began = now_ms();
 	for (unsigned i = 0; i < ZONES; i++) {
-		stanza_t *settings = STANZA(silent.port);
-		settings->transfer_idle_timeout_ms = 300;
 		snprintf(name, sizeof(name), "z%u.example", i);
-		zones[i] = zone_begin(name, settings);
+		zones[i] = zone_begin(name, patient_for(silent.port, 300));
 	}
 	other = zone_begin("other.example", STANZA(server.port));
 	AWAIT_LOG("[other.example.] refresh, remote ");
 	AWAIT(log_count("failed (connection timeout), next retry at") >= ZONES);
-	ck_assert_uint_eq(silent.axfr, 1);
+	unsigned asked = silent.axfr;
+	ck_assert_uint_le(asked, 1 + (now_ms() - began) / WORKER_SILENT_PAUSE_MS);
 	for (unsigned i = 0; i < ZONES; i++) {
 		zone_end(zones[i]);
 	}
@@ -1310,7 +1427,7 @@ END_TEST
 /*! When the worker has stopped, what the last zones served is freed, not only about to be. */
 START_TEST(test_stop_frees)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
 	AWAIT_LOG("serial none -> 1");
@@ -1331,7 +1448,7 @@ END_TEST
 START_TEST(test_stop)
 {
 	enum { ZONES = 60 };
-	primary_server_t server, silent;
+	static primary_server_t server, silent;
 	server_start(&server, _i % 2 ? STALL : ANSWER);
 	server_start(&silent, SILENT);
 	unsigned dead = dead_port();
@@ -1360,6 +1477,7 @@ START_TEST(test_stop)
 	worker_stop();
 	if (_i >= 6) {
 		for (unsigned i = 0; i < ZONES; i++) {
+			zone_forget(zones[i]);
 			zone_detach(zones[i], INSTANCE);
 			zone_release(zones[i]);
 		}
@@ -1373,7 +1491,7 @@ END_TEST
 /*! A zone outlives the thread: what it serves stays, and the next thread takes it over. */
 START_TEST(test_restart)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	stanza_t *settings = stanza_intern(STANZA(server.port));
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
@@ -1444,7 +1562,7 @@ static void *race_reload(void *unused)
 
 START_TEST(test_race)
 {
-	primary_server_t server;
+	static primary_server_t server;
 	server_start(&server, ANSWER);
 	race.stop = false;
 	race.port = server.port;
@@ -1455,13 +1573,14 @@ START_TEST(test_race)
 	for (unsigned i = 0; i < 5; i++) {
 		pthread_create(&threads[i], NULL, bodies[i], NULL);
 	}
-	char text[32];
+	char text[64];
 	uint32_t last = support_is_full() ? 500 : 50;
 	for (uint32_t serial = 2; serial <= last; serial++) {
 		log_clear();
 		server_set(&server, ANSWER, serial);
 		notify(race.zone);
-		snprintf(text, sizeof(text), "-> %u,", serial);
+		/* Of this zone: the other one, which comes and goes, has nothing before. */
+		snprintf(text, sizeof(text), "serial %u -> %u,", serial - 1, serial);
 		AWAIT_LOG(text);
 	}
 	__atomic_store_n(&race.stop, true, __ATOMIC_RELAXED);
