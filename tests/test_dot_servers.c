@@ -84,18 +84,22 @@ START_TEST(test_choice)
 	const dot_servers_params_t params = { .servers = addr, .count = count, .name = TLS_NAME, .ca_file = world.authority_path };
 	dot_servers_t *servers;
 	ck_assert_int_eq(dot_servers_new(&world.loop, &params, &servers), KNOT_EOK);
+	const uint64_t began = uv_hrtime() / 1000000;
 	for (unsigned i = 0; i < 3; i++) {
 		ask(servers);
 		ck_assert_int_eq(ended.ret, cases[_i].ret);
 		ck_assert_uint_eq(ended.rcode, cases[_i].rcode);
 	}
+	/* On a slow machine the pause of a silent one was over before the last question: it may have got more. */
+	const bool was_slow = uv_hrtime() / 1000000 - began >= DOT_SERVERS_TRY_MS + DOT_SERVERS_PAUSE_MIN_MS;
 	dot_servers_free(servers);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	for (unsigned i = 0; i < count; i++) {
 		if (cases[_i].servers[i] != 'd') {
 			tls_server_stop(&server[i]);
 		}
-		ck_assert_msg(server[i].questions == cases[_i].questions[i], "%s: server %u got %u", cases[_i].what, i, server[i].questions);
+		const bool may_be_more = was_slow && cases[_i].servers[i] == 's';
+		ck_assert_msg(may_be_more || server[i].questions == cases[_i].questions[i], "%s: server %u got %u", cases[_i].what, i, server[i].questions);
 	}
 }
 END_TEST
