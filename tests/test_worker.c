@@ -729,8 +729,12 @@ START_TEST(test_bootstrap_and_notify)
 {
 	static primary_server_t server;
 	server_start(&server, ANSWER);
+	uint64_t began = now_ms();
 	zone_t *zone = zone_begin("example.com", STANZA(server.port));
-	AWAIT_LOG("serial none -> 1, expires in 86400 seconds");
+	const char expires[] = "serial none -> 1, expires in ";
+	AWAIT_LOG(expires);
+	uint64_t left = strtoul(strstr(log_text, expires) + strlen(expires), NULL, 10), passed = now_ms() - began;
+	ck_assert(left <= 86400 && left * 1000 + passed + 1000 >= 86400000); /* Whole seconds, of which a part is over. */
 	ck_assert_int_eq(served(zone), 1);
 	ck_assert_uint_eq(server.soa_udp + server.soa_tcp, 0); /* Nothing to compare with. */
 	ck_assert_uint_eq(log_count("AXFR, incoming, remote 127.0.0.1@"), 2);
