@@ -207,6 +207,19 @@ static void remove_stale(const char *path)
 	}
 }
 
+/*! Does a server listen there? A second one that is started by mistake is told so by knotd only after modules were loaded. */
+static bool is_served(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return false;
+	}
+	/* EAGAIN: its backlog is full. */
+	const bool found = connect(fd, (const struct sockaddr *)&control.addr, sizeof(control.addr)) == 0 || errno == EAGAIN;
+	close(fd);
+	return found;
+}
+
 /*! Those may connect who may write: knotd's user and group, as with its own socket. Nobody can before it listens. */
 static bool bind_listener(int fd)
 {
@@ -216,6 +229,9 @@ static bool bind_listener(int fd)
 
 static int open_listener(void)
 {
+	if (is_served()) {
+		return KNOT_EBUSY;
+	}
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		return knot_map_errno();

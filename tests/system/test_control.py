@@ -437,6 +437,18 @@ def test_file_in_the_place_of_the_socket(servers, tmp_path):
     assert path.read_text() == "precious"
 
 
+def test_socket_of_a_running_server(servers, tmp_path, scope):
+    """One that is started by mistake beside another, with the same place for the socket, does not take it away."""
+    path = tmp_path / "taken.sock"
+    _, module = pair(servers, scope, items={"control-listen": path})
+    there = os.stat(path).st_ino
+    second = servers.secondary(ZONES, module.primaries, scope=scope, items={"control-listen": path}).start()
+    assert len(re.findall(rf"control socket {path}, failed \(requested resource is busy\)", second.log_text())) == 1
+    second.stop()
+    assert os.stat(path).st_ino == there
+    assert "example.com." in knotc(path, "zone-status", "example.com")
+
+
 def test_reload(servers, scope):
     """The socket stays the same over a reload."""
     _, module = pair(servers, scope)
