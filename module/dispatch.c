@@ -198,15 +198,14 @@ static void take_note(const foreign_note_t *note, message_t *msg, knot_pkt_t *pk
 }
 
 /*! Puts what is known of a target outside our zones. Returns true if that leads on to one of ours. */
-static bool follow_outside(const instance_t *instance, const question_t *question, message_t *msg, alias_chain_t *chain,
-                           answer_result_t *result, knotd_qdata_t *qdata, foreign_note_t *note)
+static bool follow_outside(const instance_t *instance, const question_t *question, hold_t *hold, message_t *msg,
+                           alias_chain_t *chain, answer_result_t *result, const knotd_qdata_t *qdata, foreign_note_t *note)
 {
 	if (!knot_wire_get_rd(qdata->query->wire) || !foreign_is_followed(&instance->foreign, question, chain)) {
 		return false;
 	}
-	const bool tcp = qdata->params->proto != KNOTD_QUERY_PROTO_UDP;
 	foreign_note_t further;
-	foreign_follow(&instance->foreign, question, tcp, msg, chain, result, &further);
+	foreign_follow(&instance->foreign, question, hold, msg, chain, result, &further);
 	if (further.ede != KNOT_EDNS_EDE_NONE) {
 		*note = further;
 	}
@@ -221,6 +220,7 @@ static __attribute__((noinline)) void follow_aliases(const instance_t *instance,
 	foreign_note_t note = { .ede = KNOT_EDNS_EDE_NONE };
 	chase_versions_t versions;
 	chase_begin(&versions, zone, snapshot);
+	hold_t hold = foreign_hold(&instance->foreign, qdata->params->proto != KNOTD_QUERY_PROTO_UDP);
 	unsigned rounds = 0;
 	bool again;
 	bool went_home = false;
@@ -233,7 +233,7 @@ static __attribute__((noinline)) void follow_aliases(const instance_t *instance,
 			}
 			break;
 		case CHASE_OUTSIDE:
-			again = follow_outside(instance, question, msg, chain, result, qdata, &note);
+			again = follow_outside(instance, question, &hold, msg, chain, result, qdata, &note);
 			went_home |= again;
 			if (again && ++rounds == FOREIGN_ROUNDS_MAX) {
 				note = foreign_loop();

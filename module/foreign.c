@@ -148,14 +148,16 @@ void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *ch
 	}
 }
 
-void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
+hold_t foreign_hold(const foreign_t *foreign, bool tcp)
+{
+	return (hold_t) { .ms = foreign->hold_ms, .workers = foreign->workers[tcp], .protocol = tcp };
+}
+
+void foreign_follow(const foreign_t *foreign, const question_t *question, hold_t *hold, message_t *msg, alias_chain_t *chain,
                     answer_result_t *result, foreign_note_t *ret_note)
 {
-	hold_t hold = foreign->hold;
-	hold.protocol = tcp;
-	hold.workers = foreign->workers[tcp];
 	upstream_view_t view;
-	upstream_look_up(foreign->upstream, chain->name, chain->len, question->qtype, &hold, &view);
+	upstream_look_up(foreign->upstream, chain->name, chain->len, question->qtype, hold, &view);
 
 	*ret_note = (foreign_note_t) { .ede = KNOT_EDNS_EDE_NONE };
 	if (view.reply == NULL) {

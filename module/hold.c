@@ -51,7 +51,16 @@ static void hold_end(const hold_t *hold)
 	__atomic_sub_fetch(&state.holding[hold->protocol], 1, __ATOMIC_SEQ_CST);
 }
 
-bool hold_wait(const hold_t *hold, hold_latency_t *latency, bool (*is_there)(void *ctx), void *ctx)
+/*! Whole milliseconds until then. */
+static uint32_t left_until(const struct timespec *deadline)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	const int64_t ns = (deadline->tv_sec - now.tv_sec) * INT64_C(1000000000) + (deadline->tv_nsec - now.tv_nsec);
+	return ns > 0 ? ns / 1000000 : 0;
+}
+
+bool hold_wait(hold_t *hold, hold_latency_t *latency, bool (*is_there)(void *ctx), void *ctx)
 {
 	if (!hold_begin(hold, latency)) {
 		return false;
@@ -67,6 +76,7 @@ bool hold_wait(const hold_t *hold, hold_latency_t *latency, bool (*is_there)(voi
 	if (ret != 0) {
 		hold_note_latency(latency, HOLD_LATENCY_UNKNOWN);
 	}
+	hold->ms = left_until(&deadline);
 	hold_end(hold);
 	return true;
 }

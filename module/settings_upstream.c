@@ -359,7 +359,7 @@ static void foreign_read(knotd_mod_t *mod, foreign_t *foreign)
 {
 	foreign->ahead = item_int(mod, S_UPSTREAM_PREFETCH);
 	foreign->dname = knotd_conf_mod(mod, S_UPSTREAM_DNAME).single.boolean;
-	foreign->hold.ms = item_int(mod, S_UPSTREAM_HOLD);
+	foreign->hold_ms = item_int(mod, S_UPSTREAM_HOLD);
 	foreign->workers[0] = knotd_conf_env(mod, KNOTD_CONF_ENV_WORKERS_UDP).single.integer;
 	foreign->workers[1] = knotd_conf_env(mod, KNOTD_CONF_ENV_WORKERS_TCP).single.integer;
 }

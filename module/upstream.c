@@ -763,7 +763,7 @@ static bool is_there(void *ctx)
 	       (entry != NULL && __atomic_load_n(&entry->failure, __ATOMIC_RELAXED) != CACHE_NO_FAILURE);
 }
 
-void upstream_look_up(upstream_t *upstream, const uint8_t *name, uint8_t len, uint16_t type, const hold_t *hold,
+void upstream_look_up(upstream_t *upstream, const uint8_t *name, uint8_t len, uint16_t type, hold_t *hold,
                       upstream_view_t *ret_view)
 {
 	assert(rcu_read_ongoing());

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "secondary/hold.h"
 
@@ -33,7 +34,8 @@ START_TEST(test_who_may)
 {
 	bool there = true;
 	hold_latency_t latency = rows[_i].latency;
-	ck_assert_msg(hold_wait(&rows[_i].hold, &latency, is_there, &there) == rows[_i].waits, "%s", rows[_i].what);
+	hold_t hold = rows[_i].hold;
+	ck_assert_msg(hold_wait(&hold, &latency, is_there, &there) == rows[_i].waits, "%s", rows[_i].what);
 	ck_assert_uint_eq(latency, rows[_i].latency);
 }
 END_TEST
@@ -42,14 +44,40 @@ END_TEST
 START_TEST(test_runs_out)
 {
 	bool there = false;
-	const hold_t hold = { .ms = 5, .workers = 4 };
+	hold_t hold = { .ms = 5, .workers = 4 };
 	hold_latency_t latency = 1;
 	ck_assert(hold_wait(&hold, &latency, is_there, &there));
 	ck_assert_uint_eq(latency, HOLD_LATENCY_UNKNOWN);
 	ck_assert(!hold_wait(&hold, &latency, is_there, &there));
 	hold_note_latency(&latency, 2);
 	there = true;
+	ck_assert_uint_eq(hold.ms, 0);
+	ck_assert_msg(!hold_wait(&hold, &latency, is_there, &there), "the query has had its time");
+	hold.ms = 5;
 	ck_assert(hold_wait(&hold, &latency, is_there, &there));
+}
+END_TEST
+
+/*! It is there, but to see that takes 2 ms. */
+static bool is_there_later(void *ctx)
+{
+	(void)ctx;
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+/*! What a query waits for one after the other has one time. */
+START_TEST(test_what_is_left)
+{
+	hold_t hold = { .ms = 60000, .workers = 4 };
+	hold_latency_t latency = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		const uint32_t before = hold.ms;
+		ck_assert(hold_wait(&hold, &latency, is_there_later, NULL));
+		ck_assert_uint_le(hold.ms, before - 2);
+		ck_assert_uint_eq(latency, 1);
+	}
 }
 END_TEST
 
@@ -72,7 +100,8 @@ static bool is_there_for(void *ctx)
 static void *wait_in_crowd(void *ctx)
 {
 	crowd_t *crowd = ctx;
-	if (hold_wait(&crowd->hold, &crowd->latency, is_there_for, crowd)) {
+	hold_t hold = crowd->hold;
+	if (hold_wait(&hold, &crowd->latency, is_there_for, crowd)) {
 		__atomic_add_fetch(&crowd->waited, 1, __ATOMIC_SEQ_CST);
 	}
 	return NULL;
@@ -110,6 +139,7 @@ int main(void)
 	TCase *tcase = tcase_create("all");
 	tcase_add_loop_test(tcase, test_who_may, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tcase, test_runs_out);
+	tcase_add_test(tcase, test_what_is_left);
 	tcase_add_test(tcase, test_a_quarter);
 	suite_add_tcase(suite, tcase);
 

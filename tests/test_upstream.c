@@ -129,7 +129,7 @@ static int look_up(upstream_t *upstream, const char *text, uint32_t hold_ms, int
 {
 	uint8_t name[WIRE_NAME_MAX];
 	const uint8_t len = support_name(text, name);
-	const hold_t hold = { .ms = hold_ms, .workers = 4 };
+	hold_t hold = { .ms = hold_ms, .workers = 4 };
 	upstream_view_t view;
 	rcu_read_lock();
 	upstream_look_up(upstream, name, len, KNOT_RRTYPE_A, &hold, &view);

@@ -32,7 +32,7 @@ typedef struct {
 	upstream_t *upstream;     /*!< Held; NULL: they are not followed. */
 	unsigned ahead;           /*!< Targets of a zone that are resolved ahead. */
 	bool dname;               /*!< Targets that a DNAME made, too. */
-	hold_t hold;     /*!< Its protocol is the query's. */
+	uint32_t hold_ms;         /*!< How long a query may wait, whatever it waits for (hold.h). */
 	unsigned workers[2];      /*!< Threads for UDP and TCP. */
 } foreign_t;
 
@@ -45,14 +45,17 @@ typedef struct {
 /*! \brief Is an alias that leads out of our zones followed for this query? Not for types that the alias itself has an answer for. */
 bool foreign_is_followed(const foreign_t *foreign, const question_t *question, const alias_chain_t *chain);
 
+/*! \brief How long a query may wait, in all its rounds together. \param tcp  It came over TCP (or what resembles it). */
+hold_t foreign_hold(const foreign_t *foreign, bool tcp);
+
 /*!
  * \brief Puts what is known of the chain's target, which is in none of our zones.
  *
  * Proofs of aliases that came from wildcards, which may end the message, are put anew after the reply's.
- * \param tcp       The query came over TCP (or what resembles it).
+ * \param hold      Of foreign_hold(), for the whole of the answer: what is left is for further rounds.
  * \param result    As chase() left it; gets that of the whole.
  */
-void foreign_follow(const foreign_t *foreign, const question_t *question, bool tcp, message_t *msg, alias_chain_t *chain,
+void foreign_follow(const foreign_t *foreign, const question_t *question, hold_t *hold, message_t *msg, alias_chain_t *chain,
                     answer_result_t *result, foreign_note_t *ret_note);
 
 /*!

@@ -6,7 +6,7 @@
  *
  * A worker that waits serves nobody, and its read section delays all grace periods of the server by as much. So at most a
  * quarter of the workers of a protocol wait at a time (at least one; of one worker none), and only while the upstream's last
- * answer took no longer than the hold; after a hold that ran out none does until there is an answer again.
+ * answer took no longer than is left to wait; after a hold that ran out none does until there is an answer again.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 /*! When a look-up of a hook may wait. */
 typedef struct {
-	uint32_t ms;              /*!< 0: never. */
+	uint32_t ms;              /*!< What is left to wait, of one query. 0: nothing. */
 	unsigned workers;         /*!< Threads that serve this protocol. */
 	unsigned protocol;        /*!< 0 or 1: threads of one are no help to the other. */
 } hold_t;
@@ -32,10 +32,11 @@ void hold_note_latency(hold_latency_t *latency, uint32_t ms);
 /*!
  * \brief Waits until is_there(), unless nobody may wait now.
  *
+ * \param hold      Gets what is left, for further waits of the same query.
  * \param is_there  Looks for what is awaited; called with a lock held, once at least.
  * \return Whether it waited. Thread: hooks. Blocks: \a hold->ms.
  */
-bool hold_wait(const hold_t *hold, hold_latency_t *latency, bool (*is_there)(void *ctx), void *ctx);
+bool hold_wait(hold_t *hold, hold_latency_t *latency, bool (*is_there)(void *ctx), void *ctx);
 
 /*! \brief Something may be there: has who waits look. Thread: who has stored it. Blocks: a lock, shortly. */
 void hold_wake(void);

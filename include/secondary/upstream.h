@@ -81,10 +81,10 @@ void upstream_published(zone_t *zone);
 /*!
  * \brief Looks for \a name (in full, lower case) and \a type, and has them asked for where that is due.
  *
- * \param hold  How long a miss may wait.
+ * \param hold  How long a miss may wait; gets what is left.
  * Thread: hooks. RCU: inside a read section; the view is borrowed. Blocks: as \a hold says.
  */
-void upstream_look_up(upstream_t *upstream, const uint8_t *name, uint8_t len, uint16_t type, const hold_t *hold,
+void upstream_look_up(upstream_t *upstream, const uint8_t *name, uint8_t len, uint16_t type, hold_t *hold,
                       upstream_view_t *ret_view);
 
 /*! \brief Thread: any. */

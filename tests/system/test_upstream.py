@@ -792,6 +792,26 @@ def test_hold(servers, scripted):
     assert counters(secondary)["holds"] == holds + 1, "held again although the last hold ran out"
 
 
+def test_hold_of_all_rounds_together(servers, scripted):
+    """Back and forth between our zone and others': the first look-up has taken most of the time that a query may wait."""
+    state = {}
+
+    def script(q, tcp):
+        name = q.question[0].name.to_text()
+        if name.lower().startswith("b0."):
+            # Silent at first: who asks asks again.
+            began = state.setdefault("began", time.monotonic())
+            return answer(q, f"{name} 60 CNAME a1.{ZONE}.") if time.monotonic() - began > 0.55 else None
+        return answer(q, f"{name} 60 A 198.51.100.80")
+    records = RECORDS + f"a0 CNAME b0.{TARGET}.\na1 CNAME b1.{TARGET}.\n"
+    secondary = pair(servers, at(scripted(script)), records, **{"upstream-hold": "1000", "upstream-prefetch": "0"})
+    settled(secondary, f"ext.{ZONE}")
+    holds = counters(secondary)["holds"]
+    query(secondary, f"a0.{ZONE}", rd=True)
+    assert counters(secondary)["holds"] <= holds + 1
+    assert texts(settled(secondary, f"a0.{ZONE}").answer)[-1] == (f"b1.{TARGET}.", "A", ["198.51.100.80"])
+
+
 def test_global_scope(servers):
     resolver = resolver_of(servers, "knotd")
     _, secondary = servers.pair({ZONE: zone_text(ZONE, RECORDS)}, scope="global", items={"upstream": at(resolver)})
