@@ -329,6 +329,7 @@ static inline denial_t *proofs_of(query_t *query, const snapshot_t *snapshot)
 /*! Proves that there is no closer match for the owner of an alias that came from a wildcard. */
 static void prove_alias(query_t *query, const alias_step_t *step)
 {
+	assert(step->owner < query->msg->size);
 	uint8_t name[WIRE_NAME_MAX];
 	lookup_t at; /* what proofs look at is set */
 	at.len = section_read_name(query->msg, step->owner, name, &at.place);
@@ -728,14 +729,20 @@ static void query_begin(query_t *query, const snapshot_t *snapshot, const questi
 	query->denial.count = 0;
 }
 
+void answer_clear(message_t *msg, alias_chain_t *chain)
+{
+	msg->size = msg->qname_end + MESSAGE_QUESTION;
+	memset(msg->count, 0, sizeof(msg->count));
+	chain->steps = 0;
+}
+
 /*! Two names have the same hash: the zone cannot deny one of them, and is not to say so half (RFC 5155, section 7.2.9). */
 static void fail(query_t *query)
 {
-	message_t *msg = query->msg;
-	msg->size = msg->qname_end + MESSAGE_QUESTION;
-	memset(msg->count, 0, sizeof(msg->count));
-	query->result.rcode = KNOT_RCODE_SERVFAIL;
-	query->result.truncated = false;
+	answer_clear(query->msg, query->chain);
+	query->result = (answer_result_t) {
+		.outcome = ANSWER_COLLISION, .rcode = KNOT_RCODE_SERVFAIL, .ede = KNOT_EDNS_EDE_NONE,
+	};
 }
 
 static answer_result_t query_answer(query_t *query)
@@ -774,15 +781,21 @@ answer_result_t answer(const snapshot_t *snapshot, const question_t *question, m
 	return query_answer(&query);
 }
 
-bool answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain)
+void answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result)
 {
-	assert(chain->steps > 0);
+	if (!question->dnssec || chain->steps == 0) {
+		return;
+	}
 	query_t query;
 	query_begin(&query, chain->step[0].snapshot, question, msg, chain);
-	if (question->dnssec) {
-		prove_aliases(&query);
+	query.result = *result;
+	prove_aliases(&query);
+	if (query.result.outcome == ANSWER_COLLISION) {
+		fail(&query);
+	} else if (query.denial.is_costly) {
+		query.result.ede = KNOT_EDNS_EDE_NSEC3_ITERS;
 	}
-	return !query.result.truncated;
+	*result = query.result;
 }
 
 answer_result_t answer_continue(const snapshot_t *snapshot, const question_t *question, message_t *msg,

@@ -6,15 +6,9 @@
  */
 #include "secondary/foreign.h"
 
-#include <assert.h>
-#include <string.h>
-
 #include <libknot/consts.h>
 #include <libknot/descriptor.h>
 #include <libknot/errcode.h>
-
-/*! Octets of the question after QNAME. */
-#define QUESTION_FIXED 4
 
 /*!
  * Types below these are data; the others ask for something else (RFC 6895, section 3.1), or are no question at all. CNAME, RRSIG and
@@ -55,10 +49,9 @@ static void rewind_message(const alias_chain_t *chain, message_t *msg)
 }
 
 /*! Nothing of an answer that does not fit is of use. */
-static void truncate_answer(message_t *msg, answer_result_t *result)
+static void truncate_answer(message_t *msg, alias_chain_t *chain, answer_result_t *result)
 {
-	msg->size = msg->qname_end + QUESTION_FIXED;
-	memset(msg->count, 0, sizeof(msg->count));
+	answer_clear(msg, chain);
 	result->rcode = KNOT_RCODE_NOERROR;
 	result->truncated = true;
 }
@@ -93,24 +86,29 @@ static void go_home(uint16_t pos, message_t *msg, uint16_t answers_before, alias
 	note->goes_home = true;
 }
 
-/*! Puts the reply, then the proofs of our aliases, unless the answer goes on. False: no room. */
-static bool put_reply(const upstream_view_t *view, const question_t *question, message_t *msg, alias_chain_t *chain,
-                      foreign_note_t *note)
+/*! Puts the reply, then the proofs of our aliases, unless the answer goes on. No room: truncated, and in no good order. */
+static void put_reply(const upstream_view_t *view, const question_t *question, message_t *msg, alias_chain_t *chain,
+                      answer_result_t *result, foreign_note_t *note)
 {
 	const uint16_t answers_before = msg->count[SECTION_ANSWER];
 	uint16_t home;
 	rewind_message(chain, msg);
 	if (reply_put(view->reply, msg, chain->pos, chain->len, question->dnssec, view->age,
 	              view->is_stale ? REPLY_STALE_TTL : PUT_TTL_KEEP, &home) != KNOT_EOK) {
-		return false;
+		result->truncated = true;
+		return;
 	}
+	/* Whatever of ours stood behind the aliases, a referral that did not fit as well, has been replaced. */
+	result->outcome = ANSWER_ALIAS;
+	result->rcode = reply_rcode(view->reply);
+	result->truncated = false;
+	result->ede = KNOT_EDNS_EDE_NONE;
 	if (view->reply->kind == REPLY_HOME) {
 		go_home(home, msg, answers_before, chain, note);
-		if (note->goes_home) {
-			return true;
-		}
 	}
-	return answer_prove_aliases(question, msg, chain);
+	if (!note->goes_home) {
+		answer_prove_aliases(question, msg, chain, result);
+	}
 }
 
 foreign_note_t foreign_loop(void)
@@ -143,8 +141,12 @@ static void note_put(foreign_note_t *note, int ede)
 
 void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result)
 {
-	if (!result->truncated && msg->count[SECTION_AUTHORITY] == 0 && !answer_prove_aliases(question, msg, chain)) {
-		truncate_answer(msg, result);
+	if (result->truncated || result->outcome == ANSWER_COLLISION || msg->count[SECTION_AUTHORITY] > 0) {
+		return;
+	}
+	answer_prove_aliases(question, msg, chain, result);
+	if (result->truncated) {
+		truncate_answer(msg, chain, result);
 	}
 }
 
@@ -171,13 +173,12 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, hold_t
 	if (view.reply->kind == REPLY_NOTHING) {
 		return;
 	}
-	if (!put_reply(&view, question, msg, chain, ret_note)) {
-		truncate_answer(msg, result);
+	put_reply(&view, question, msg, chain, result, ret_note);
+	if (result->truncated) {
+		truncate_answer(msg, chain, result);
 		return;
 	}
-	result->rcode = reply_rcode(view.reply);
-	result->outcome = ANSWER_ALIAS; /* a referral that stood there has been replaced */
-	if (view.is_stale && ret_note->ede == KNOT_EDNS_EDE_NONE) {
+	if (view.is_stale && result->outcome == ANSWER_ALIAS && ret_note->ede == KNOT_EDNS_EDE_NONE) {
 		note_put(ret_note, view.reply->kind == REPLY_NXDOMAIN ? KNOT_EDNS_EDE_STALE_NXD : KNOT_EDNS_EDE_STALE);
 	}
 }

@@ -393,6 +393,62 @@ START_TEST(test_collision)
 }
 END_TEST
 
+/*! One at the end of aliases, to which others' alias has led: nothing stands, and nobody reads names where aliases stood. */
+START_TEST(test_collision_after_aliases)
+{
+	char hash[HASH_TEXT], line[256];
+	hash_text(&params[NSEC3], "ghost." APEX, hash);
+	sprintf(line, "%s NSEC3 1 0 %u %s %s A\n*.near CNAME a.far\n", hash, params[NSEC3].iterations, params[NSEC3].salt, hash);
+	snapshot_t *zone = make_zone(NSEC3, line);
+	alias_chain_t chain;
+	message_t msg = response_begin("a.near." APEX, TYPE(A), MESSAGE_MAX);
+	const size_t size = msg.size;
+	ck_assert_int_eq(response_answer(zone, &msg, TYPE(A), true, &chain).outcome, ANSWER_ALIAS);
+	ck_assert_uint_eq(chain.steps, 2);
+
+	chain.pos = chain.end;
+	chain.len = support_name("ghost." APEX, chain.name);
+	memcpy(msg.wire + chain.pos, chain.name, chain.len);
+	chain.end += chain.len;
+	msg.size = chain.end;
+	msg.count[SECTION_AUTHORITY] = 0;
+	const question_t question = { .qtype = TYPE(A), .dnssec = true };
+	answer_result_t result = answer_continue(zone, &question, &msg, &chain);
+	answer_prove_aliases(&question, &msg, &chain, &result);
+	ck_assert_int_eq(result.outcome, ANSWER_COLLISION);
+	ck_assert_uint_eq(result.rcode, KNOT_RCODE_SERVFAIL);
+	ck_assert_uint_eq(chain.steps, 0);
+	ck_assert_uint_eq(msg.size, size);
+	ck_assert_uint_eq(msg.count[SECTION_ANSWER] + msg.count[SECTION_AUTHORITY], 0);
+	free(msg.wire);
+	support_free(zone);
+}
+END_TEST
+
+/*! One that is met when the proofs of an answer are put anew. */
+START_TEST(test_collision_in_proofs)
+{
+	char hash[HASH_TEXT], line[256];
+	hash_text(&params[NSEC3], "a.near." APEX, hash);
+	sprintf(line, "%s NSEC3 1 0 %u %s %s A\n*.near CNAME a.far\n", hash, params[NSEC3].iterations, params[NSEC3].salt, hash);
+	snapshot_t *zone = make_zone(NSEC3, line);
+	alias_chain_t chain;
+	message_t msg = response_begin("a.near." APEX, TYPE(A), MESSAGE_MAX);
+	const size_t size = msg.size;
+	answer_result_t result = response_answer(zone, &msg, TYPE(A), false, &chain);
+	ck_assert_int_eq(result.outcome, ANSWER_ALIAS);
+
+	const question_t question = { .qtype = TYPE(A), .dnssec = true };
+	answer_prove_aliases(&question, &msg, &chain, &result);
+	ck_assert_int_eq(result.outcome, ANSWER_COLLISION);
+	ck_assert_uint_eq(result.rcode, KNOT_RCODE_SERVFAIL);
+	ck_assert(!result.authoritative && !result.truncated);
+	ck_assert_uint_eq(msg.size, size);
+	free(msg.wire);
+	support_free(zone);
+}
+END_TEST
+
 static unsigned count_proofs(const snapshot_t *zone, const char *qname, uint16_t qtype, int *ret_ede)
 {
 	alias_chain_t chain;
@@ -541,6 +597,8 @@ int main(void)
 	tcase_add_test(tcase, test_hashed);
 	tcase_add_test(tcase, test_long);
 	tcase_add_test(tcase, test_collision);
+	tcase_add_test(tcase, test_collision_after_aliases);
+	tcase_add_test(tcase, test_collision_in_proofs);
 	tcase_add_test(tcase, test_costly);
 	tcase_add_test(tcase, test_none);
 	tcase_add_test(tcase, test_holes);

@@ -39,7 +39,8 @@ typedef enum {
 	ANSWER_ALIAS,             /*!< NOERROR, aliases written; the last target is the chain's, outside this zone. */
 	ANSWER_LOOP,              /*!< NOERROR, aliases written; they lead back, or there are more than ANSWER_CHAIN_MAX. */
 	ANSWER_OVERFLOW,          /*!< YXDOMAIN: a DNAME makes a name longer than 255 octets (RFC 6672, section 2.2). */
-	ANSWER_COLLISION,         /*!< SERVFAIL, nothing written: two names have the same NSEC3 hash (RFC 5155, section 7.2.9). */
+	ANSWER_COLLISION,         /*!< SERVFAIL, nothing written, no aliases in the chain: two names have the same NSEC3 hash
+	                               (RFC 5155, section 7.2.9). */
 } answer_t;
 
 /*! An alias that was followed. */
@@ -81,9 +82,13 @@ answer_result_t answer(const snapshot_t *snapshot, const question_t *question, m
 /*!
  * \brief Puts the proofs that belong to aliases which came from wildcards: for an answer that ends outside our zones.
  *
- * \return False: they do not fit.
+ * \param result  Of the answer, which is not truncated; gets what the proofs change: they do not fit (truncated), an extended
+ *                error, or ANSWER_COLLISION, with which all else is as answer() leaves it then.
  */
-bool answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain);
+void answer_prove_aliases(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result);
+
+/*! \brief Cuts a message back to its question, and takes the aliases out of the chain: their names stand there no more. */
+void answer_clear(message_t *msg, alias_chain_t *chain);
 
 /*!
  * \brief Goes on where the aliases of \a chain have led to, the apex of \a snapshot or below: the rest of one answer.

@@ -60,7 +60,7 @@ void foreign_follow(const foreign_t *foreign, const question_t *question, hold_t
 
 /*!
  * \brief Puts the proofs of aliases that came from wildcards, if they do not stand: for an answer that went home and ended there
- *        without having been continued.
+ *        without having been continued. None for one that has failed.
  */
 void foreign_prove(const question_t *question, message_t *msg, alias_chain_t *chain, answer_result_t *result);
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import dns.dnssec
 import dns.edns
 import dns.flags
 import dns.name
@@ -330,6 +331,21 @@ def test_proofs_when_the_way_home_ends(servers, sign, scripted):
     assert {dns.rdatatype.NSEC, dns.rdatatype.RRSIG} == {rrset.rdtype for rrset in settled_answer.authority}
 
 
+def test_collision_where_the_way_home_ends(servers, sign, scripted):
+    """Others' alias leads home to a name that does not exist, but whose hash a stale NSEC3 has: SERVFAIL, with nothing of the aliases."""
+    ghost = dns.dnssec.nsec3_hash(f"ghost.{ZONE}", None, 0, 1)
+    ours = sign(ZONE, zone_text(ZONE, f"*.a CNAME t.b\n*.b CNAME x.{TARGET}.\n"), nsec3=True)
+    ours += f"{ghost}.{ZONE}. 3600 IN NSEC3 1 0 0 - {ghost} A\n"
+    resolver = scripted(lambda q, tcp: answer(q, f"{q.question[0].name} 600 CNAME ghost.{ZONE}."))
+    _, secondary = servers.pair({ZONE: ours}, items={"upstream": at(resolver), "upstream-prefetch": "0"})
+    for how in (dict(tcp=True), dict()):
+        failed = settled(secondary, f"1.a.{ZONE}", do=True, **how)
+        assert failed.rcode() == dns.rcode.SERVFAIL and not failed.flags & dns.flags.TC
+        assert not failed.answer and not failed.authority and not failed.additional
+    found = query(secondary, f"1.a.{ZONE}", rd=True)
+    assert found.rcode() == dns.rcode.NXDOMAIN and len(found.answer) == 3
+
+
 def test_target_below_a_cut_of_ours(servers):
     """The zone below is none of ours, so it is asked for; until it is known, and for RD=0, the referral stands."""
     child = f"sub.{ZONE}"
@@ -349,6 +365,22 @@ def test_target_below_a_cut_of_ours(servers):
     assert texts(settled(secondary, f"db.{ZONE}").answer)[-1] == ("here.other.example.", "A", ["192.0.2.77"])
     referral = query(secondary, f"d.{ZONE}", rd=False)
     assert len(referral.answer) == 1 and [rrset[:2] for rrset in texts(referral.authority)] == [(f"{child}.", "NS")]
+
+
+def test_known_target_replaces_a_referral_that_does_not_fit(servers, sign):
+    """What was noted of the referral, TC and that it is not proven, does not hold for the answer; the latter does for a wildcard."""
+    child = f"sub.{ZONE}"
+    resolver = servers.knotd({child: zone_text(child, "www 60 A 198.51.100.33\n")}, name="resolver").start()
+    delegation = "".join(f"sub NS ns{n}.sub\nns{n}.sub A 192.0.2.{n}\nns{n}.sub AAAA 2001:db8::{n}\n" for n in range(13))
+    ours = sign(ZONE, zone_text(ZONE, f"{delegation}d CNAME www.sub\n*.w CNAME www.sub\n"), **signed.COSTLY)
+    _, secondary = servers.pair({ZONE: ours}, items={"upstream": at(resolver), "upstream-prefetch": "0"})
+    assert query(secondary, f"d.{ZONE}", rd=False, payload=512).flags & dns.flags.TC
+    settled(secondary, f"d.{ZONE}", tcp=True)
+    for name, how, codes in (("d", dict(payload=512), []), ("d", dict(do=True), []), ("x.w", dict(payload=512), []), ("x.w", dict(do=True), [27])):
+        found = query(secondary, f"{name}.{ZONE}", rd=True, **how)
+        assert_ours(found)
+        assert texts(found.answer) == [cname(f"{name}.{ZONE}", f"www.{child}"), (f"www.{child}.", "A", ["198.51.100.33"])]
+        assert [option.code for option in found.options if isinstance(option, dns.edns.EDEOption)] == codes
 
 
 def test_target_below_a_cut_of_ours_is_resolved_ahead(servers, scripted):
