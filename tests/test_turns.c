@@ -263,6 +263,41 @@ START_TEST(test_no_silence)
 }
 END_TEST
 
+static const struct {
+	int error;
+	bool is_answer;
+} doubts[] = {
+	{ KNOT_ENOTSIG, true },
+	{ KNOT_TSIG_EBADSIG, true },
+	{ KNOT_TSIG_EBADKEY, true },
+	{ KNOT_TSIG_EBADTIME, true },
+	{ KNOT_TSIG_EBADTRUNC, true },
+	{ KNOT_EMALF, false },
+	{ KNOT_ENOMEM, false },
+};
+
+/*! A remote that answers, if not verifiably, is asked by others at once: theirs may be another key. */
+START_TEST(test_doubtful_answer)
+{
+	begin(10, 3, 10, 10);
+	for (unsigned i = 0; i < 5; i++) {
+		ask(i, 1, SLOW, false);
+	}
+	ck_assert_int_eq(next(), 0);
+	ck_assert_int_eq(next(), -1);
+	now += 7000;
+	end(0, doubts[_i].error);
+	ck_assert_int_eq(next(), 1);
+	if (doubts[_i].is_answer) {
+		ck_assert_int_eq(next(), 2);
+		ck_assert_int_eq(next(), 3);
+	}
+	ck_assert_int_eq(next(), -1);
+	ck_assert_int_eq(next_failed(), -1);
+	finish();
+}
+END_TEST
+
 START_TEST(test_cancel)
 {
 	begin(1, 1, 1, 1);
@@ -313,7 +348,7 @@ START_TEST(test_random)
 		case 6:
 			if (turn[i].state == TURN_RUNNING) {
 				running[turn[i].kind]--;
-				end(i, (const int[]) { KNOT_EOK, KNOT_EOK, KNOT_ETIMEOUT, KNOT_ECONNREFUSED }[random() % 4]);
+				end(i, (const int[]) { KNOT_EOK, KNOT_EOK, KNOT_ETIMEOUT, KNOT_ECONNREFUSED, KNOT_TSIG_EBADKEY }[random() % 5]);
 			}
 			break;
 		case 7:
@@ -361,6 +396,7 @@ int main(void)
 	tcase_add_loop_test(tcase, test_silence, 0, 4);
 	tcase_add_test(tcase, test_pauses);
 	tcase_add_test(tcase, test_no_silence);
+	tcase_add_loop_test(tcase, test_doubtful_answer, 0, sizeof(doubts) / sizeof(doubts[0]));
 	tcase_add_test(tcase, test_cancel);
 	tcase_add_test(tcase, test_random);
 

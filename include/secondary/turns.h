@@ -102,7 +102,8 @@ void turns_answered(turns_t *turns, turn_t *turn, uint64_t now);
  * \brief Ends \a turn (running): it is TURN_NONE.
  *
  * \param error  KNOT_EOK, or what went wrong. Silence (timeout, refused, unreachable) is held against the remote, unless it
- *               has answered since the turn began: then it is about this zone alone.
+ *               has answered since the turn began: then it is about this zone alone. An answer that could not be verified
+ *               (KNOT_ENOTSIG, KNOT_TSIG_E…) is one: others, with other keys, may ask the remote, too (turns_answered()).
  */
 void turns_end(turns_t *turns, turn_t *turn, int error, uint64_t now);
 
