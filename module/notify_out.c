@@ -43,6 +43,8 @@ struct notice {
 	uint32_t serial;             /*!< That was sent last. */
 	uint16_t rcode;              /*!< Of the response. */
 	unsigned failures;           /*!< With this version. */
+	bool renewed;                /*!< There was news while the turn ran: to be told when it ends, */
+	bool urgent;                 /*!< ahead of others. */
 	bool resting;
 	uint64_t due;                /*!< While it rests. */
 };
@@ -211,8 +213,8 @@ static void notice_failed(notice_t *notice, int error)
 	rest_begin(notice);
 }
 
-/*! The target has heard it; what it thinks of it is its own affair. */
-static void notice_heard(notice_t *notice)
+/*! The target has heard it, and what there was to hear meanwhile comes next; what it thinks of it is its own affair. */
+static void notice_heard(notice_t *notice, bool renewed, bool urgent)
 {
 	const knot_lookup_t *rcode = knot_lookup_by_id(knot_rcode_names, notice->rcode);
 	counters_event(&notice->zone->events, notice->rcode == KNOT_RCODE_NOERROR ? EVENT_NOTIFY_OUT : EVENT_NOTIFY_OUT_FAILED);
@@ -224,7 +226,12 @@ static void notice_heard(notice_t *notice)
 		notice_report(notice, LOG_WARNING, "server responded with error %u", notice->rcode);
 	}
 	notice->list->rcode = notice->rcode != KNOT_RCODE_NOERROR ? notice->rcode : notice->list->rcode;
-	notice_free(notice);
+	if (!renewed) {
+		notice_free(notice);
+		return;
+	}
+	notice->failures = 0;
+	notice_ask(notice, urgent);
 }
 
 /*! \name Sending */
@@ -245,11 +252,16 @@ static void on_done(void *ctx, int ret)
 	notice_t *notice = ctx;
 	notify_out_t *out = notice->out;
 	notify_zone_t *list = notice->list;
+	const bool renewed = notice->renewed, urgent = notice->urgent;
 	notice->exchange = NULL;
+	notice->renewed = notice->urgent = false;
 	turns_end(&out->turns, &notice->turn, ret, now_ms(out));
 	if (ret == KNOT_EOK) {
-		notice_heard(notice);
+		notice_heard(notice, renewed, urgent);
 	} else {
+		if (renewed && notice->failures == NOTIFY_OUT_RETRIES) {
+			notice->failures = 0; /* The version that was tried so often is given up, not the newer one. */
+		}
 		notice_failed(notice, ret);
 	}
 	list_settle(out, list);
@@ -277,7 +289,7 @@ static int notice_send(notice_t *notice)
 	return exchange_start(notice->out->loop, &params, &callbacks, notice, &notice->exchange);
 }
 
-/*! Sends a notice whose turn it is, or is again. */
+/*! Sends a notice whose turn it is. */
 static void notice_begin(notice_t *notice)
 {
 	int ret = notice_send(notice);
@@ -338,27 +350,23 @@ static void on_again(uv_timer_t *timer)
 	start(out);
 }
 
-/*! There is news again: a notice that waits will tell it, one that is under way is sent anew, one that rests has rested. */
+/*!
+ * There is news again: a notice that waits will tell it, one that is under way tells it next, one that rests has rested. What is
+ * under way is not cut off: or it would never end where news come all the time, nor would the only place of a silent target.
+ */
 static void notice_renew(notice_t *notice, bool urgent)
 {
+	if (notice->turn.state == TURN_RUNNING) {
+		notice->renewed = true;
+		notice->urgent = notice->urgent || urgent;
+		return;
+	}
 	rest_end(notice);
 	notice->failures = 0;
-	switch (notice->turn.state) {
-	case TURN_RUNNING:
-		exchange_cancel(notice->exchange);
-		notice->exchange = NULL;
-		notice_begin(notice);
-		return;
-	case TURN_WAITING:
-	case TURN_FAILING:
-		if (!urgent) {
-			return; /* Its place in the queue is kept: or it would never be sent where news come all the time. */
-		}
-		turns_cancel(&notice->out->turns, &notice->turn);
-		break;
-	case TURN_NONE:
-		break;
+	if (notice->turn.state != TURN_NONE && !urgent) {
+		return; /* Its place in the queue is kept, for the same reason. */
 	}
+	turns_cancel(&notice->out->turns, &notice->turn);
 	notice_ask(notice, urgent);
 }
 

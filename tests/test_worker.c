@@ -958,7 +958,7 @@ START_TEST(test_load_fails)
 }
 END_TEST
 
-/*! A socket that NOTIFY comes to, and never answers. */
+/*! A socket that NOTIFY comes to. */
 static int target_open(unsigned *ret_port)
 {
 	struct sockaddr_storage addr = support_loopback(0);
@@ -970,19 +970,30 @@ static int target_open(unsigned *ret_port)
 	return fd;
 }
 
-/*! Waits for NOTIFY and returns its serial: the SOA stands at the end. */
+/*! Waits for NOTIFY and leaves it unanswered. */
+static size_t target_read(int fd, uint8_t msg[static 512], struct sockaddr_in *ret_from)
+{
+	struct pollfd poller = { fd, POLLIN, 0 };
+	ck_assert_int_eq(poll(&poller, 1, 30000), 1);
+	socklen_t from_len = sizeof(*ret_from);
+	ssize_t len = recvfrom(fd, msg, 512, 0, (struct sockaddr *)ret_from, &from_len);
+	ck_assert_int_gt(len, 20);
+	ck_assert_uint_eq(msg[2], 0x24); /* NOTIFY, AA */
+	return len;
+}
+
+/*! Waits for NOTIFY, answers, and returns its serial: the SOA stands at the end. */
 static uint32_t target_hear(int fd)
 {
 	uint8_t msg[512];
-	struct pollfd poller = { fd, POLLIN, 0 };
-	ck_assert_int_eq(poll(&poller, 1, 30000), 1);
-	ssize_t len = recv(fd, msg, sizeof(msg), 0);
-	ck_assert_int_gt(len, 20);
-	ck_assert_uint_eq(msg[2], 0x24); /* NOTIFY, AA */
+	struct sockaddr_in from;
+	size_t len = target_read(fd, msg, &from);
+	knot_wire_set_qr(msg);
+	ck_assert_int_eq(sendto(fd, msg, len, 0, (struct sockaddr *)&from, sizeof(from)), len);
 	return knot_wire_read_u32(msg + len - 20);
 }
 
-/*! The same for what comes after \a last, which is told again each second or so. */
+/*! The same for what comes after \a last, which may be told again before the answer is read. */
 static uint32_t target_hear_next(int fd, uint32_t last)
 {
 	uint32_t serial;

@@ -4,8 +4,9 @@
  *
  * \brief Telling others that a zone has a new version (RFC 1996), so that they need not wait for REFRESH.
  *
- * A notice is what one target has yet to hear about one zone. It goes by UDP with the SOA that serves when it is sent, so it
- * is never about a version that is gone, and ends with any response; a newer version only makes it new again.
+ * A notice is what one target has yet to hear about one zone. It goes by UDP with the SOA that serves when its turn comes, and ends
+ * with any response. News that come while it is under way are told when that has ended: at once after a response, else with the
+ * next try.
  *
  *     send() --> waiting --turn--> sent (three datagrams in seven seconds) --response--> gone
  *                   ^                        |
