@@ -390,6 +390,11 @@ void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms
 	out->again.data = out;
 }
 
+void notify_out_start(notify_out_t *out)
+{
+	start(out);
+}
+
 void notify_out_stop(notify_out_t *out)
 {
 	out->stopping = true;

@@ -480,6 +480,7 @@ static void on_wake(uv_async_t *wake)
 		letter_read(letter);
 	}
 	errands_start(&worker.errands);
+	notify_out_start(&worker.notify);
 	if (letter != NULL && !worker.stopping) {
 		uv_async_send(wake); /* There may be more; timers and sockets come first. */
 	}

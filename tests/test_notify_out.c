@@ -436,6 +436,33 @@ START_TEST(test_newer_than_given_up)
 }
 END_TEST
 
+/*! A place that is given up is another zone's, as soon as the turn of the loop ends. */
+START_TEST(test_place_is_given_up)
+{
+	peer_t peer;
+	peer_start(&peer, SILENT, 0);
+	stanza_t *settings = STANZA(peer.port), *none = stanza(0, NULL);
+	static notify_zone_t other;
+	tell(settings);
+	AWAIT(peer.datagrams == 1);
+	notify_out_send(&out, &other, zone, settings, false);
+	ck_assert_uint_eq(out.turns.pool[0].running, 1);
+	peer.manner = ANSWER;
+	if (_i == 0) {
+		notify_out_cancel(&list);
+	} else {
+		notify_out_set_stanza(&list, none);
+	}
+	ck_assert_uint_eq(out.turns.pool[0].running, 0);
+	notify_out_start(&out);
+	AWAIT(LIST_EMPTY(&other.notices));
+	ck_assert_uint_eq(log_count(", serial 1\n"), 1);
+	stanza_release(settings);
+	stanza_release(none);
+	peer_stop(&peer);
+}
+END_TEST
+
 /*! What goes while it is waiting, sent, resting, failing. */
 START_TEST(test_targets_go)
 {
@@ -572,6 +599,7 @@ int main(void)
 	tcase_add_test(tcase, test_newer);
 	tcase_add_loop_test(tcase, test_always_newer, 0, support_is_full() ? 2 : 1);
 	tcase_add_test(tcase, test_newer_than_given_up);
+	tcase_add_loop_test(tcase, test_place_is_given_up, 0, 2);
 	tcase_add_test(tcase, test_targets_go);
 	tcase_add_test(tcase, test_many);
 	tcase_add_test(tcase, test_bounds);

@@ -1038,6 +1038,33 @@ START_TEST(test_notify_out)
 }
 END_TEST
 
+/*! A silent target hears of one zone at a time. When that has other targets, the next one's turn has come. */
+START_TEST(test_notify_out_place)
+{
+	static primary_server_t server;
+	server_start(&server, ANSWER);
+	unsigned port, other_port;
+	int target = target_open(&port), other = target_open(&other_port);
+	uint8_t msg[512];
+	struct sockaddr_in from;
+	zone_t *first = zone_begin("example.com", telling(server.port, port));
+	target_read(target, msg, &from);
+	zone_t *second = zone_begin("second.example", telling(server.port, port));
+	AWAIT(log_count("serial none -> 1") == 2);
+	/* The letter is answered after what led to that line. */
+	ck_assert_int_eq(worker_command(second, REFRESH_CHECK, NULL), 0);
+	ck_assert_int_eq(worker_zone_set(first, stanza_intern(telling(server.port, other_port))), 0);
+	do {
+		target_read(target, msg, &from);
+	} while (memcmp(msg + KNOT_WIRE_HEADER_SIZE, second->name, second->name_len) != 0);
+	zone_end(first);
+	zone_end(second);
+	close(target);
+	close(other);
+	server_stop(&server);
+}
+END_TEST
+
 static const char *await(worker_wait_t *wait)
 {
 	ck_assert(worker_await(wait, 20000));
@@ -1624,6 +1651,7 @@ int main(void)
 	tcase_add_test(tcase, test_call_unknown);
 	tcase_add_test(tcase, test_load_fails);
 	tcase_add_test(tcase, test_notify_out);
+	tcase_add_test(tcase, test_notify_out_place);
 	tcase_add_test(tcase, test_checks_under_way);
 	tcase_add_test(tcase, test_waits);
 	tcase_add_test(tcase, test_purge_while_comparing);

@@ -67,6 +67,9 @@ struct notify_zone {
 /*! \brief Begins. \param pause_ms  NOTIFY_OUT_PAUSES_MS, or what a test has the patience for. */
 void notify_out_init(notify_out_t *out, uv_loop_t *loop, const uint32_t pause_ms[static NOTIFY_OUT_RETRIES]);
 
+/*! \brief Sends what may be sent. To be called at the end of each turn of the loop in which notices were given up. */
+void notify_out_start(notify_out_t *out);
+
 /*! \brief Sends nothing more, and closes the handles: the loop must run on. Zones are to be cancelled. */
 void notify_out_stop(notify_out_t *out);
 
@@ -81,8 +84,11 @@ void notify_out_clear(notify_out_t *out);
  */
 void notify_out_send(notify_out_t *out, notify_zone_t *list, zone_t *zone, const stanza_t *stanza, bool urgent);
 
-/*! \brief Other settings: notices go on to targets that \a stanza has, too; the others are given up. */
+/*!
+ * \brief Other settings: notices go on to targets that \a stanza has, too; the others are given up, and their places are for
+ *        other zones' (notify_out_start()).
+ */
 void notify_out_set_stanza(notify_zone_t *list, const stanza_t *stanza);
 
-/*! \brief Gives up all notices of the zone. */
+/*! \brief Gives up all notices of the zone. Their places are for other zones' (notify_out_start()). */
 void notify_out_cancel(notify_zone_t *list);
