@@ -212,10 +212,8 @@ static void want_targets(const targets_t *targets, uint32_t id, bool wanted)
 		for (unsigned i = 0; i < AHEAD_TYPES; i++) {
 			cache_entry_t *entry = wanted ? cache_get(state.cache, id, name, len, ahead_types[i])
 			                              : cache_find(state.cache, id, name, len, ahead_types[i]);
-			if (entry != NULL && wanted) {
-				entry->wanted++;
-			} else if (entry != NULL && entry->wanted > 0) {
-				entry->wanted--;
+			if (entry != NULL) {
+				(wanted ? cache_want : cache_unwant)(state.cache, entry);
 			}
 		}
 	}
@@ -404,7 +402,7 @@ static cache_entry_t *wanted_get(uint32_t id, const uint8_t *name, uint8_t len, 
 {
 	cache_entry_t *entry = cache_get(state.cache, id, name, len, type);
 	if (entry != NULL && entry->wanted == 0) {
-		entry->wanted = 1;
+		cache_want(state.cache, entry);
 	}
 	return entry;
 }

@@ -20,14 +20,21 @@
 #define CHAIN_MEMORY  512
 #define CHAINS_MIN    1024
 #define CHAINS_MAX    (1u << 22)
+/*! This part of the memory is freed at once, so that what is gone through for it pays for many additions. */
+#define ROOM_PART     64
+/*! Where all that is left is under way, it is gone through once in so many additions as this part of the chains. */
+#define SKIP_PART     16
 
 struct cache {
 	size_t memory_max;
 	size_t memory;            /*!< Atomic. */
 	size_t count;             /*!< Atomic. */
+	size_t unwanted;          /*!< Entries that no zone wants. */
 	uint32_t key;             /*!< Of the hash: who can choose names shall not choose chains. */
 	uint32_t looked;          /*!< Second up to which cache_due() has looked. */
 	size_t hand;              /*!< Chain that is judged next when memory is short. */
+	size_t skip;              /*!< Times that room is not looked for, as too little was found. */
+	uint64_t judged;          /*!< Chains that the hand has passed. */
 	size_t mask;
 	cache_entry_t *second[SECONDS];
 	cache_entry_t *chain[];   /*!< RCU. */
@@ -192,6 +199,7 @@ static void unlink_entry(cache_t *cache, cache_entry_t *entry, cache_entry_t **l
 	unschedule(cache, entry);
 	rcu_assign_pointer(*link, entry->next); /* PUBLISH */
 	account(cache, 0, entry_memory(entry));
+	cache->unwanted -= entry->wanted == 0;
 	__atomic_store_n(&cache->count, cache->count - 1, __ATOMIC_RELAXED);
 	call_rcu(&entry->rcu, entry_free_rcu);
 }
@@ -218,21 +226,51 @@ static bool is_idle(cache_entry_t *entry, bool wanted)
 	return true;
 }
 
-/*! Moves the hand on until there is room, twice round for what nobody wants, then for all; \a keep stays. */
+/*! Judges the entries of the chain at the hand, and moves the hand on; \a keep stays. */
+static void judge_chain(cache_t *cache, const cache_entry_t *keep, bool wanted)
+{
+	cache_entry_t **link = &cache->chain[cache->hand];
+	while (*link != NULL) {
+		if (*link != keep && is_idle(*link, wanted)) {
+			unlink_entry(cache, *link, link);
+		} else {
+			link = &(*link)->next;
+		}
+	}
+	cache->hand = (cache->hand + 1) & cache->mask;
+	cache->judged++;
+}
+
+/*! Is there anything beside \a keep that no zone wants? */
+static bool has_unwanted(const cache_t *cache, const cache_entry_t *keep)
+{
+	return cache->unwanted > (keep->wanted == 0);
+}
+
+/*! Beyond the limit, moves the hand on until there is room, twice round for what nobody wants, then for all; \a keep stays. */
 static void make_room(cache_t *cache, const cache_entry_t *keep)
 {
-	const size_t rounds = 2 * (cache->mask + 1);
-	for (size_t i = 0; cache->memory > cache->memory_max && i < 2 * rounds; i++) {
-		cache_entry_t **link = &cache->chain[cache->hand];
-		while (*link != NULL) {
-			if (*link != keep && is_idle(*link, i >= rounds)) {
-				unlink_entry(cache, *link, link);
-			} else {
-				link = &(*link)->next;
-			}
-		}
-		cache->hand = (cache->hand + 1) & cache->mask;
+	if (cache->memory <= cache->memory_max) {
+		return;
 	}
+	if (cache->skip > 0) {
+		cache->skip--;
+		return;
+	}
+	const size_t enough = cache->memory_max - cache->memory_max / ROOM_PART;
+	const size_t rounds = 2 * (cache->mask + 1);
+	for (size_t i = 0; cache->memory > enough && i < rounds && has_unwanted(cache, keep); i++) {
+		judge_chain(cache, keep, false);
+	}
+	for (size_t i = 0; cache->memory > enough && i < rounds; i++) {
+		judge_chain(cache, keep, true);
+	}
+	cache->skip = cache->memory > enough ? (cache->mask + 1) / SKIP_PART : 0;
+}
+
+uint64_t cache_judged(const cache_t *cache)
+{
+	return cache->judged;
 }
 
 size_t cache_memory(const cache_t *cache)
@@ -265,6 +303,7 @@ cache_entry_t *cache_add(cache_t *cache, uint32_t upstream, const uint8_t *name,
 	entry->next = *first;
 	rcu_assign_pointer(*first, entry); /* PUBLISH */
 	__atomic_store_n(&cache->count, cache->count + 1, __ATOMIC_RELAXED);
+	cache->unwanted++;
 	account(cache, entry_memory(entry), 0);
 	make_room(cache, entry);
 	return entry;
@@ -274,6 +313,18 @@ cache_entry_t *cache_get(cache_t *cache, uint32_t upstream, const uint8_t *name,
 {
 	cache_entry_t *entry = cache_find(cache, upstream, name, len, type);
 	return entry != NULL ? entry : cache_add(cache, upstream, name, len, type);
+}
+
+void cache_want(cache_t *cache, cache_entry_t *entry)
+{
+	cache->unwanted -= entry->wanted++ == 0;
+}
+
+void cache_unwant(cache_t *cache, cache_entry_t *entry)
+{
+	if (entry->wanted > 0) {
+		cache->unwanted += --entry->wanted == 0;
+	}
 }
 
 /*! A look-up has ended. */

@@ -106,7 +106,7 @@ START_TEST(test_wanted_go_last)
 	const size_t max = 200000;
 	cache = cache_new(max);
 	for (unsigned number = 0; number < 100; number++) {
-		add(1, 1000000 + number, 1)->wanted = 1;
+		cache_want(cache, add(1, 1000000 + number, 1));
 	}
 	for (unsigned number = 0; number < 20000; number++) {
 		cache_touch(add(1, number, 1));
@@ -115,10 +115,71 @@ START_TEST(test_wanted_go_last)
 		ck_assert_ptr_nonnull(find(1, 1000000 + number, 1));
 	}
 	for (unsigned number = 100; number < 5000; number++) {
-		add(1, 1000000 + number, 1)->wanted = 1;
+		cache_want(cache, add(1, 1000000 + number, 1));
 		ck_assert_uint_le(cache_memory(cache), max);
 	}
 	cache_free(cache);
+}
+END_TEST
+
+/*! What is in the table when it is full. */
+typedef enum { WANTED, WANTED_AND_USED, WANTED_BUT_SOME_UNDER_WAY, UNWANTED, UNDER_WAY } fill_t;
+
+static void fill(fill_t how, unsigned number)
+{
+	cache_entry_t *entry = add(1, number, 1);
+	if (how == UNDER_WAY || (how == WANTED_BUT_SOME_UNDER_WAY && number < 10)) {
+		entry->waiting = true;
+	} else if (how != UNWANTED) {
+		cache_want(cache, entry);
+	}
+	if (how == WANTED_AND_USED) {
+		cache_touch(entry);
+	}
+}
+
+/*! Room costs the same for each entry, however many chains there are: here 8,192. */
+START_TEST(test_room_is_cheap)
+{
+	enum { ENTRIES = 60000, MEMORY = 1 << 22, PER_ENTRY = 100 };
+	cache = cache_new(MEMORY);
+	for (unsigned number = 0; number < ENTRIES; number++) {
+		fill(_i, number);
+		ck_assert_uint_le(cache_judged(cache), (uint64_t)PER_ENTRY * (number + 1));
+	}
+	if (_i != UNDER_WAY) {
+		ck_assert_uint_le(cache_memory(cache), MEMORY);
+		ck_assert_uint_ge(cache_memory(cache), MEMORY - MEMORY / 50);
+	}
+	ck_assert_uint_gt(cache_judged(cache), 0);
+	cache_free(cache);
+}
+END_TEST
+
+/*! Entries that several zones want are wanted until none does; then they go before the others. */
+START_TEST(test_unwanted_go_again)
+{
+	cache = cache_new(200000);
+	cache_entry_t *entry = add(1, 1000000, 1);
+	cache_want(cache, entry);
+	cache_want(cache, entry);
+	cache_unwant(cache, entry);
+	for (unsigned number = 0; number < 5000; number++) {
+		add(1, number, 1);
+	}
+	ck_assert_ptr_eq(find(1, 1000000, 1), entry);
+	cache_unwant(cache, entry);
+	cache_unwant(cache, entry);
+	ck_assert_uint_eq(entry->wanted, 0);
+	for (unsigned number = 0; number < 5000; number++) {
+		cache_want(cache, add(1, 2000000 + number, 1));
+		if (find(1, 1000000, 1) == NULL) {
+			cache_free(cache);
+			return;
+		}
+		ck_assert_ptr_nonnull(find(1, 2000000, 1));
+	}
+	ck_abort_msg("it never went");
 }
 END_TEST
 
@@ -250,6 +311,8 @@ int main(void)
 	tcase_add_test(tcase, test_fresh_stale_failed);
 	tcase_add_test(tcase, test_bounded);
 	tcase_add_test(tcase, test_wanted_go_last);
+	tcase_add_loop_test(tcase, test_room_is_cheap, WANTED, UNDER_WAY + 1);
+	tcase_add_test(tcase, test_unwanted_go_again);
 	tcase_add_test(tcase, test_due);
 	tcase_add_test(tcase, test_readers);
 	suite_add_tcase(suite, tcase);

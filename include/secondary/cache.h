@@ -16,7 +16,10 @@
  * ThreadSanitizer sees through this one.) An entry and a reply are freed after a grace period.
  *
  * Memory is bounded: beyond the limit a hand goes round the table, and what was not used since it came by last goes; what
- * zones want goes when nothing else is left. Entries of look-ups under way stay. Time is in seconds of CLOCK_MONOTONIC_COARSE, which begins at boot and is read in some ns.
+ * zones want goes when nothing else is left. Somewhat more goes than has to, so that an addition costs the same however large
+ * the table is. Entries of look-ups under way stay.
+ *
+ * Time is in seconds of CLOCK_MONOTONIC_COARSE, which begins at boot and is read in some ns.
  *
  * Threads: cache_find() from any, with cache_reply(), cache_touch(), cache_take_question(); the rest is the writer's.
  */
@@ -46,7 +49,7 @@ typedef struct cache_entry {
 	/* The writer's. */
 	struct cache_entry *sooner, *later; /*!< In the list of those due in the same second. */
 	uint32_t due;
-	unsigned wanted;                  /*!< Zones with an alias to it. */
+	unsigned wanted;                  /*!< Zones with an alias to it: cache_want(). */
 	unsigned failures;                /*!< In a row. */
 	uint32_t failed;                  /*!< Second of the last of them. */
 	void *lookup;                     /*!< Under way. */
@@ -115,6 +118,12 @@ cache_entry_t *cache_add(cache_t *cache, uint32_t upstream, const uint8_t *name,
 /*! \brief The entry, made if it does not exist. Borrow, or NULL (no memory). Thread: the writer. */
 cache_entry_t *cache_get(cache_t *cache, uint32_t upstream, const uint8_t *name, uint8_t len, uint16_t type);
 
+/*! \brief One more zone has an alias to it. Thread: the writer. */
+void cache_want(cache_t *cache, cache_entry_t *entry);
+
+/*! \brief One less, if there was one: an entry that had to go and was made again does not know of all. Thread: the writer. */
+void cache_unwant(cache_t *cache, cache_entry_t *entry);
+
 /*! \brief Takes \a reply in; it may stand in for \a stale seconds after its TTL. Thread: the writer. */
 void cache_succeed(cache_t *cache, cache_entry_t *entry, reply_t *reply, uint32_t stale, uint32_t now);
 
@@ -140,3 +149,6 @@ void cache_walk(cache_t *cache, void (*visit)(cache_entry_t *entry, void *ctx), 
 /*! \brief Octets in use, and entries. Thread: any. */
 size_t cache_memory(const cache_t *cache);
 size_t cache_count(const cache_t *cache);
+
+/*! \brief Chains that were gone through for room until now: what the limit has cost. Thread: the writer. */
+uint64_t cache_judged(const cache_t *cache);
