@@ -34,6 +34,7 @@ static struct {
 	lookup_ended_f ended;
 	lookup_t *oldest, *newest;
 	unsigned ahead;           /*!< Look-ups ahead under way. */
+	uint64_t looked_ms;       /*!< When lookups_expire() looked last. */
 	uint64_t begun, failed;   /*!< Atomic. */
 } state;
 
@@ -53,6 +54,7 @@ void lookups_begin(uv_loop_t *loop, cache_t *cache, lookup_ended_f ended)
 	state.loop = loop;
 	state.cache = cache;
 	state.ended = ended;
+	state.looked_ms = 0;
 }
 
 void lookups_end(void)
@@ -274,6 +276,8 @@ static void lookup_begin(lookup_via_t *via, cache_entry_t *entry, resolver_t *re
 {
 	__atomic_store_n(&entry->asked, true, __ATOMIC_RELAXED);
 	count(&state.begun);
+	/* Limits count from the loop's idea of now, which is old when much was done since it last looked. */
+	uv_update_time(state.loop);
 	lookup_t *lookup = lookup_new(via, entry, ahead);
 	if (lookup != NULL && lookup_ask(lookup, resolver) == KNOT_EOK) {
 		return;
@@ -324,6 +328,7 @@ void lookup_verify(lookup_via_t *via, cache_entry_t *entry)
 
 void lookups_restart(lookup_via_t *via)
 {
+	uv_update_time(state.loop);
 	for (lookup_t *lookup = state.oldest, *next; lookup != NULL; lookup = next) {
 		next = lookup->next;
 		if (lookup->via != via || lookup->of_self) {
@@ -352,12 +357,16 @@ void lookups_drop(lookup_via_t *via)
 	}
 }
 
+/*!
+ * A loop that was busy for long runs its timers before it looks at its sockets, where answers may have come meanwhile. So what
+ * ends was late at the last look already: since then the loop has looked at them.
+ */
 void lookups_expire(void)
 {
-	const uint64_t now = uv_now(state.loop);
-	while (state.oldest != NULL && now - state.oldest->began_ms >= LOOKUP_TIMEOUT_MS) {
+	while (state.oldest != NULL && state.looked_ms >= state.oldest->began_ms + LOOKUP_TIMEOUT_MS) {
 		lookup_t *lookup = state.oldest;
 		resolver_cancel(lookup->question);
 		lookup_end(lookup, KNOT_ETIMEOUT, NULL, 0);
 	}
+	state.looked_ms = uv_now(state.loop);
 }

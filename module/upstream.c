@@ -395,7 +395,6 @@ static void look_after(upstream_t *upstream)
 
 static void on_tick(uv_timer_t *timer)
 {
-	(void)timer;
 	lookups_expire();
 	const uint32_t now = cache_now();
 	if (now != state.looked) {
@@ -408,6 +407,9 @@ static void on_tick(uv_timer_t *timer)
 		ahead_due(now);
 	}
 	ahead_ask();
+	/* From the end of this: it is not to come again before the loop has looked at its sockets. */
+	uv_update_time(timer->loop);
+	uv_timer_again(timer);
 }
 
 static void on_wake(uv_async_t *wake)

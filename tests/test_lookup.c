@@ -24,7 +24,7 @@ static cache_t *cache;
 static resolver_t *resolver;
 static lookup_via_t via[2];
 static int server;
-static unsigned ended;
+static unsigned ended, answered;
 static unsigned ahead_most;
 
 static void on_ended(lookup_via_t *of, const lookup_end_t *end)
@@ -32,6 +32,7 @@ static void on_ended(lookup_via_t *of, const lookup_end_t *end)
 	ck_assert(of == &via[0] || of == &via[1]);
 	ck_assert_ptr_null(end->entry->lookup);
 	ended++;
+	answered += end->answered;
 	ahead_ask();
 	ahead_most = lookups_ahead() > ahead_most ? lookups_ahead() : ahead_most;
 }
@@ -57,7 +58,7 @@ static void setup(void)
 	for (uint32_t id = 0; id < 2; id++) {
 		via[id] = (lookup_via_t) { .id = id, .ttl_max = 1000, .self = resolver };
 	}
-	ended = ahead_most = 0;
+	ended = answered = ahead_most = 0;
 	lookups_begin(&loop, cache, on_ended);
 	ahead_begin(cache, find_via);
 }
@@ -77,8 +78,8 @@ static void teardown(void)
 	rcu_unregister_thread();
 }
 
-/*! Says REFUSED to a question that has come: `self` knows nothing of the name. */
-static void answer_one(void)
+/*! Says REFUSED to a question that has come, if one has: `self` knows nothing of the name. */
+static bool answer_one(void)
 {
 	uint8_t wire[512];
 	struct sockaddr_storage from;
@@ -89,12 +90,13 @@ static void answer_one(void)
 		knot_wire_set_rcode(wire, KNOT_RCODE_REFUSED);
 		ck_assert_int_eq(sendto(server, wire, size, 0, (struct sockaddr *)&from, from_len), size);
 	}
+	return size > 0;
 }
 
 static void await_ended(unsigned count)
 {
 	while (ended < count) {
-		answer_one();
+		(void)answer_one();
 		uv_run(&loop, UV_RUN_NOWAIT);
 	}
 }
@@ -147,6 +149,57 @@ START_TEST(test_under_way_while_lost)
 	ck_assert_int_eq(entry_of(&via[0], 4)->failure, KNOT_EDNS_EDE_NETWORK);
 	ck_assert(!cache_take_question(entry_of(&via[0], 4), cache_now()));
 	ck_assert(start(&via[1], 0));
+}
+END_TEST
+
+/*! The loop's idea of now, which is another after work that took long. */
+static void set_time(uint64_t ms)
+{
+	loop.time = ms;
+}
+
+/*! What was done before a look-up does not count. */
+START_TEST(test_begins_late)
+{
+	uv_update_time(&loop);
+	const uint64_t now = uv_now(&loop);
+	set_time(now - 2 * LOOKUP_TIMEOUT_MS);
+	ck_assert(start(&via[0], 0));
+	set_time(now + LOOKUP_TIMEOUT_MS - 1);
+	lookups_expire();
+	lookups_expire();
+	ck_assert_uint_eq(ended, 0);
+}
+END_TEST
+
+/*! An answer that came while the loop was busy is taken. */
+START_TEST(test_answered_while_busy)
+{
+	ck_assert(start(&via[0], 0));
+	while (!answer_one()) {
+		; /* It has been sent. */
+	}
+	set_time(uv_now(&loop) + 2 * LOOKUP_TIMEOUT_MS);
+	lookups_expire();
+	ck_assert_uint_eq(ended, 0);
+	await_ended(1);
+	ck_assert_uint_eq(answered, 1);
+}
+END_TEST
+
+/*! Without one it ends when the loop has looked once more. */
+START_TEST(test_expires)
+{
+	ck_assert(start(&via[0], 0));
+	ck_assert(start(&via[0], 1));
+	lookups_expire();
+	set_time(uv_now(&loop) + LOOKUP_TIMEOUT_MS);
+	lookups_expire();
+	ck_assert_uint_eq(ended, 0);
+	lookups_expire();
+	ck_assert_uint_eq(ended, 2);
+	ck_assert_uint_eq(answered, 0);
+	ck_assert_int_eq(entry_of(&via[0], 0)->failure, KNOT_EDNS_EDE_NETWORK);
 }
 END_TEST
 
@@ -207,6 +260,9 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, test_under_way);
 	tcase_add_test(tcase, test_under_way_while_lost);
+	tcase_add_test(tcase, test_begins_late);
+	tcase_add_test(tcase, test_answered_while_busy);
+	tcase_add_test(tcase, test_expires);
 	tcase_add_test(tcase, test_ahead);
 	suite_add_tcase(suite, tcase);
 

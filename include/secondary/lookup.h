@@ -67,7 +67,8 @@ void lookups_restart(lookup_via_t *via);
 /*! \brief Ends all; their entries come under cache_due() at once. */
 void lookups_drop(lookup_via_t *via);
 
-/*! \brief Ends those that have taken too long. To be called some times a second. */
+/*! \brief Ends those that had taken too long at the call before. To be called some times a second, with the loop looking at its
+    sockets in between: an answer that is there is not passed over. */
 void lookups_expire(void);
 
 /*! \brief What failed at the second \a since or later may be asked for at once; what had failed before goes on pausing. */
