@@ -704,36 +704,29 @@ static void replace(refresh_t *refresh, snapshot_t *snapshot)
 }
 
 /*!
- * Makes of \a copy, which is of \a was, one of the present version; NULL: the way is not known. It is, if it was made of
- * increments alone, which the same arena tells: the serials of full transfers say nothing about what was there before.
+ * Makes of \a copy, which is of \a was, one of the present version; NULL: the way is not known. Increments stay in the same arena:
+ * in another one there is a version of which the way says nothing.
  */
-static snapshot_t *catch_up(const refresh_t *refresh, const snapshot_t *was, snapshot_t *copy)
+static snapshot_t *catch_up(const refresh_t *refresh, const snapshot_t *was, snapshot_t *copy, const history_run_t *way)
 {
-	if (refresh->version == NULL || refresh->version->arena != was->arena) {
-		return NULL;
-	}
-	history_run_t run = { 0 };
-	rcu_read_lock();
-	int ret = history_find(&refresh->zone->history, copy->soa.serial, refresh->version->soa.serial, SIZE_MAX, &run);
-	rcu_read_unlock();
-	if (ret != KNOT_EOK) {
+	if (refresh->version == NULL || refresh->version->arena != was->arena || way == NULL || way->count == 0) {
 		return NULL;
 	}
 	const builder_limits_t limits = { 0 };
 	snapshot_t *snapshot = NULL;
 	char error[AMEND_ERROR_MAX];
-	(void)amend(copy, run.item, run.count, &limits, &snapshot, error);
-	history_run_clear(&run);
+	(void)amend(copy, way->item, way->count, &limits, &snapshot, error);
+	assert(snapshot == NULL || snapshot->soa.serial == refresh->version->soa.serial);
 	return snapshot;
 }
 
-bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy)
+bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy, const history_run_t *way)
 {
 	if (refresh->version == was) {
 		replace(refresh, copy);
 		return true;
 	}
-	snapshot_t *snapshot = catch_up(refresh, was, copy);
+	snapshot_t *snapshot = catch_up(refresh, was, copy, way);
 	if (snapshot == NULL) {
 		snapshot_discard(copy);
 		return false;

@@ -260,6 +260,7 @@ static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, hist
 {
 	agent_t *agent = ctx;
 	saver_published(agent->saved, before, refresh_version(refresh));
+	compaction_follow(&worker.compactor, &agent->compaction, before, refresh_version(refresh), run);
 	versions_follow(&agent->versions, before, refresh_version(refresh), run);
 	compaction_want(&worker.compactor, &agent->compaction, refresh);
 }

@@ -73,8 +73,9 @@ static void op_cancel(void *ctx, refresh_t *refresh)
 
 static void op_published(void *ctx, refresh_t *refresh, snapshot_t *before, history_run_t *run)
 {
-	(void)ctx, (void)before;
+	(void)ctx;
 	world.published++;
+	compaction_follow(&world.compactor, &world.compaction, before, refresh_version(refresh), run);
 	for (size_t i = 0; run != NULL && world.keeps && i < run->count; i++) {
 		ck_assert_int_eq(history_add(&world.zone->history, difference_hold(run->item[i]), 1 << 20), KNOT_EOK);
 	}
@@ -206,18 +207,48 @@ START_TEST(test_undisturbed)
 }
 END_TEST
 
-/*! Increments came meanwhile: they are made up for, where they are kept. */
+/*! Increments came meanwhile: they are made up for, whether or not they are kept for others. */
 START_TEST(test_increments)
+{
+	world.keeps = _i % 2 == 0;
+	begin_copy();
+	const uint32_t last = _i < 2 ? 3 : 7;
+	for (uint32_t serial = 3; serial <= last; serial++) {
+		increment(serial);
+	}
+	ck_assert_uint_eq(world.compactor.way.count, last - 2);
+	free_pool();
+	ck_assert(is_compacted());
+	assert_serves(last);
+	ck_assert_uint_eq(world.compactor.way.count, 0);
+	increment(8);
+	assert_serves(8);
+}
+END_TEST
+
+/*! More came meanwhile than the version takes: nothing of it is held, and another copy is made after the next publication. */
+START_TEST(test_too_many_increments)
 {
 	world.keeps = _i == 0;
 	begin_copy();
-	increment(3);
-	increment(7);
+	uint32_t serial = 2;
+	while (!world.compactor.way_lost) {
+		increment(++serial);
+		ck_assert_uint_le(world.compactor.way.octets, snapshot_memory(world.compactor.snapshot));
+	}
+	ck_assert_uint_gt(serial, 3);
+	ck_assert_uint_eq(world.compactor.way.count, 0);
+	increment(++serial);
+	ck_assert_uint_eq(world.compactor.way.count, 0);
 	free_pool();
-	ck_assert(is_compacted() == world.keeps);
-	assert_serves(7);
-	increment(8);
-	assert_serves(8);
+	ck_assert(!is_compacted());
+	assert_serves(serial);
+
+	refresh_version(world.refresh)->chain.lost_notes = true;
+	compaction_want(&world.compactor, &world.compaction, world.refresh);
+	free_pool();
+	ck_assert(is_compacted());
+	assert_serves(serial);
 }
 END_TEST
 
@@ -250,7 +281,7 @@ START_TEST(test_draft)
 }
 END_TEST
 
-/*! The way to the version that serves by now is another one, though it has the serials of the differences that are kept. */
+/*! The way to the version that serves by now is another one, though it has the serials of the differences that came. */
 START_TEST(test_full_transfer)
 {
 	begin_copy();
@@ -261,6 +292,7 @@ START_TEST(test_full_transfer)
 		refresh_command(world.refresh, REFRESH_RETRANSFER);
 		refresh_transferred(world.refresh, version(3), NULL, EXPIRE_NONE, NULL);
 	}
+	ck_assert(world.compactor.way_lost);
 	const snapshot_t *serving = refresh_version(world.refresh);
 	free_pool();
 	ck_assert_ptr_eq(refresh_version(world.refresh), serving);
@@ -317,7 +349,10 @@ END_TEST
 START_TEST(test_cancelled)
 {
 	begin_copy();
+	increment(3);
+	refresh_version(world.refresh)->chain.lost_notes = true;
 	compaction_cancel(&world.compactor, &world.compaction);
+	ck_assert_uint_eq(world.compactor.way.count, 0);
 	if (_i == 1) {
 		compaction_want(&world.compactor, &world.compaction, world.refresh);
 		ck_assert_int_eq(world.compaction.state, COMPACTION_WAITING);
@@ -328,7 +363,7 @@ START_TEST(test_cancelled)
 	}
 	free_pool();
 	ck_assert(is_compacted() == (_i == 2));
-	assert_serves(2);
+	assert_serves(3);
 }
 END_TEST
 
@@ -382,7 +417,8 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, test_undisturbed);
-	tcase_add_loop_test(tcase, test_increments, 0, 2);
+	tcase_add_loop_test(tcase, test_increments, 0, 4);
+	tcase_add_loop_test(tcase, test_too_many_increments, 0, 2);
 	tcase_add_loop_test(tcase, test_draft, 0, 4);
 	tcase_add_loop_test(tcase, test_full_transfer, 0, 2);
 	tcase_add_loop_test(tcase, test_expired, 0, 3);

@@ -1111,6 +1111,16 @@ static snapshot_t *copy_version(snapshot_t **ret_copy)
 	return was;
 }
 
+/*! The differences that have been published since \a was. */
+static history_run_t way_from(const snapshot_t *was)
+{
+	history_run_t way = { 0 };
+	rcu_read_lock();
+	(void)history_find(&world.zone->history, was->soa.serial, refresh_version(world.refresh)->soa.serial, SIZE_MAX, &way);
+	rcu_read_unlock();
+	return way;
+}
+
 START_TEST(test_increments)
 {
 	world_begin('o', false);
@@ -1139,7 +1149,11 @@ START_TEST(test_compacted)
 		unsigned published = world.published;
 		char *dump = support_dump(refresh_version(world.refresh));
 		const arena_t *arena = copy->arena;
-		ck_assert(refresh_compacted(world.refresh, was, copy));
+		history_run_t way = way_from(was);
+		ck_assert_uint_eq(way.count, steps);
+		history_trim(&world.zone->history, 0); /* Others cannot have them. */
+		ck_assert(refresh_compacted(world.refresh, was, copy, &way));
+		history_run_clear(&way);
 		ck_assert_ptr_eq(refresh_version(world.refresh)->arena, arena);
 		ck_assert_ptr_eq(world.zone->current, refresh_version(world.refresh));
 		ck_assert_uint_eq(world.published, published);
@@ -1159,18 +1173,21 @@ START_TEST(test_compacted_in_vain)
 		world_begin('o', false);
 		act("got 5");
 		snapshot_t *copy, *was = copy_version(&copy);
+		history_run_t way = { 0 };
 		if (i == 0) {
-			increment(6);
-			history_trim(&world.zone->history, 0); /* Nothing is kept. */
+			increment(6); /* Nobody knows of it. */
 		} else if (i == 1) {
 			act("retransfer");
 			act("got 5"); /* Perhaps other records under the same serial, from which the way leads on. */
 			increment(6);
+			way = way_from(was);
+			ck_assert_uint_eq(way.count, 1);
 		} else {
 			refresh_command(world.refresh, REFRESH_PURGE);
 		}
 		const snapshot_t *version = refresh_version(world.refresh);
-		ck_assert(!refresh_compacted(world.refresh, was, copy));
+		ck_assert(!refresh_compacted(world.refresh, was, copy, i == 0 ? NULL : &way));
+		history_run_clear(&way);
 		ck_assert_ptr_eq(refresh_version(world.refresh), version);
 		snapshot_unpin(was);
 		world_end();
@@ -1187,7 +1204,7 @@ START_TEST(test_compacted_while_expired)
 	act("wait 7");
 	act("wait 3");
 	ck_assert_str_eq(picture(), "probe 1|expired|-");
-	ck_assert(refresh_compacted(world.refresh, was, copy));
+	ck_assert(refresh_compacted(world.refresh, was, copy, NULL));
 	ck_assert_ptr_null(world.zone->current);
 	snapshot_unpin(was);
 	act("same 5");

@@ -233,9 +233,10 @@ void refresh_command(refresh_t *refresh, refresh_command_t command);
  *        told. If another one serves by now, the differences that led there are applied to the copy first.
  *
  * \param copy  Taken.
- * \return false: the way to the present version is not known (difference-max-size), the copy is gone.
+ * \param way   Those differences, all that were published since \a was did; borrowed. NULL: they are not known.
+ * \return false: the way to the present version is not known, or there is no memory; the copy is gone.
  */
-bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy);
+bool refresh_compacted(refresh_t *refresh, const snapshot_t *was, snapshot_t *copy, const history_run_t *way);
 
 /*! \brief Fills \a ret; borrowed parts are valid until the next call of any refresh_…() for this zone. */
 void refresh_status(const refresh_t *refresh, refresh_status_t *ret);
