@@ -115,14 +115,19 @@ static void complain(void *ctx, const char *path, int reason)
 	}
 }
 
-/*! Where this server listens is not asked. A reload may tell of another address, when an interface has got one. */
-static void servers_read(upstream_t *upstream, upstream_servers_t *servers)
+/*!
+ * Where this server listens is not asked. A reload may tell of another address, when an interface has got one. Returns whether
+ * anybody was listed.
+ */
+static bool servers_read(upstream_t *upstream, upstream_servers_t *servers)
 {
 	upstream_servers_read(&upstream->options, upstream->files, complain, upstream, servers);
+	const bool any = servers->count > 0;
 	upstream->was_read = true;
 	pthread_mutex_lock(&state.lock);
 	upstream_servers_remove_own(&upstream->options, servers);
 	pthread_mutex_unlock(&state.lock);
+	return any;
 }
 
 /*! Means that were short, as open files, may come back: tried again each second, said once. */
@@ -154,6 +159,22 @@ static void forget_failures(upstream_t *upstream, uint32_t since)
 	ahead_restart(upstream->via.id);
 }
 
+/*! This server alone is listed: what was asked of others before is not asked of it. */
+static void servers_drop(upstream_t *upstream)
+{
+	if (upstream->via.forwarder == NULL) {
+		return;
+	}
+	lookups_drop(&upstream->via);
+	resolver_free(upstream->via.forwarder);
+	upstream->via.forwarder = NULL;
+	upstream->servers.count = 0;
+	upstream->renew_failed = false;
+	zone_t *zone = ahead_zone_of(upstream->via.id);
+	report(zone, LOG_ERR, "upstream, no servers (this one alone is listed)");
+	zone_release(zone);
+}
+
 /*!
  * Reads the list anew. One that is empty now, while there was one before, is taken for a file that is being written.
  *
@@ -163,7 +184,10 @@ static void servers_update(upstream_t *upstream, bool forced)
 {
 	upstream_servers_t servers;
 	__atomic_store_n(&upstream->renew, false, __ATOMIC_RELAXED);
-	servers_read(upstream, &servers);
+	const bool any = servers_read(upstream, &servers);
+	if (any && servers.count == 0) {
+		servers_drop(upstream);
+	}
 	if (servers.count == 0 || (!forced && upstream_servers_equal(&servers, &upstream->servers))) {
 		return;
 	}

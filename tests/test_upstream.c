@@ -17,6 +17,7 @@
 
 #include <libknot/libknot.h>
 
+#include "secondary/report.h"
 #include "secondary/upstream.h"
 #include "secondary/wire.h"
 #include "support.h"
@@ -253,6 +254,43 @@ START_TEST(test_own_addresses)
 }
 END_TEST
 
+static unsigned dropped;
+
+static void note_dropped(const zone_t *zone, int priority, const char *fmt, va_list args)
+{
+	(void)zone;
+	(void)args;
+	if (priority == LOG_ERR && strstr(fmt, "this one alone") != NULL) {
+		__atomic_add_fetch(&dropped, 1, __ATOMIC_RELEASE);
+	}
+}
+
+/*! A list of which this server alone is left is not asked any more, until there are others. */
+START_TEST(test_own_address_alone)
+{
+	dropped = 0;
+	report_set_sink(note_dropped);
+	upstream_t *upstream = attach_at(1000, UPSTREAM_ADDRESS, 1);
+	ck_assert_int_eq(await(upstream, "a.forwarded."), REPLY_FOUND);
+	int ede;
+	ck_assert_int_eq(look_up(upstream, "a.silent.", 0, &ede), -1);
+	upstream_t *same = attach_at(1000, UPSTREAM_ADDRESS, 0);
+	ck_assert_ptr_eq(upstream, same);
+	for (unsigned i = 0; i < 30000 && __atomic_load_n(&dropped, __ATOMIC_ACQUIRE) == 0; i++) {
+		usleep(1000);
+	}
+	ck_assert_uint_eq(__atomic_load_n(&dropped, __ATOMIC_ACQUIRE), 1);
+	ck_assert_int_eq(look_up(upstream, "a.forwarded.", 0, &ede), REPLY_FOUND);
+	upstream_release(same);
+
+	same = attach_at(1000, UPSTREAM_ADDRESS, 1);
+	ck_assert_int_eq(await(upstream, "b.forwarded."), REPLY_FOUND);
+	upstream_release(same);
+	upstream_release(upstream);
+	report_set_sink(NULL);
+}
+END_TEST
+
 /*! Without open files there is no thread, but the next one starts it. */
 START_TEST(test_not_started)
 {
@@ -401,6 +439,7 @@ int main(void)
 	tcase_add_test(tcase, test_hold);
 	tcase_add_test(tcase, test_waiting_at_the_end);
 	tcase_add_test(tcase, test_own_addresses);
+	tcase_add_test(tcase, test_own_address_alone);
 	tcase_add_test(tcase, test_not_started);
 	tcase_add_test(tcase, test_resolver_is_made_later);
 	tcase_add_test(tcase, test_everything_at_once);
