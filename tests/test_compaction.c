@@ -246,7 +246,7 @@ START_TEST(test_too_many_increments)
 
 	refresh_version(world.refresh)->chain.lost_notes = true;
 	compaction_want(&world.compactor, &world.compaction, world.refresh);
-	free_pool();
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	ck_assert(is_compacted());
 	assert_serves(serial);
 }
