@@ -366,13 +366,18 @@ START_TEST(test_long)
 }
 END_TEST
 
-/*! A name that is in the chain but not in the zone has the hash of another, as far as one can see. */
+/*! A zone whose chain has a record for \a name, which is not in the zone: it has the hash of another, as far as one can see. */
+static snapshot_t *make_colliding(const char *name, const char *more)
+{
+	char hash[HASH_TEXT], lines[256];
+	hash_text(&params[NSEC3], name, hash);
+	sprintf(lines, "%s NSEC3 1 0 %u %s %s A\n%s", hash, params[NSEC3].iterations, params[NSEC3].salt, hash, more);
+	return make_zone(NSEC3, lines);
+}
+
 START_TEST(test_collision)
 {
-	char hash[HASH_TEXT], line[256];
-	hash_text(&params[NSEC3], "ghost." APEX, hash);
-	sprintf(line, "%s NSEC3 1 0 %u %s %s A\n", hash, params[NSEC3].iterations, params[NSEC3].salt, hash);
-	snapshot_t *zone = make_zone(NSEC3, line);
+	snapshot_t *zone = make_colliding("ghost." APEX, "");
 	static const char *const qnames[] = { "ghost." APEX, "a.b.ghost." APEX };
 	for (size_t i = 0; i < COUNT(qnames); i++) {
 		alias_chain_t chain;
@@ -396,10 +401,7 @@ END_TEST
 /*! One at the end of aliases, to which others' alias has led: nothing stands, and nobody reads names where aliases stood. */
 START_TEST(test_collision_after_aliases)
 {
-	char hash[HASH_TEXT], line[256];
-	hash_text(&params[NSEC3], "ghost." APEX, hash);
-	sprintf(line, "%s NSEC3 1 0 %u %s %s A\n*.near CNAME a.far\n", hash, params[NSEC3].iterations, params[NSEC3].salt, hash);
-	snapshot_t *zone = make_zone(NSEC3, line);
+	snapshot_t *zone = make_colliding("ghost." APEX, "*.near CNAME a.far\n");
 	alias_chain_t chain;
 	message_t msg = response_begin("a.near." APEX, TYPE(A), MESSAGE_MAX);
 	const size_t size = msg.size;
@@ -428,10 +430,7 @@ END_TEST
 /*! One that is met when the proofs of an answer are put anew. */
 START_TEST(test_collision_in_proofs)
 {
-	char hash[HASH_TEXT], line[256];
-	hash_text(&params[NSEC3], "a.near." APEX, hash);
-	sprintf(line, "%s NSEC3 1 0 %u %s %s A\n*.near CNAME a.far\n", hash, params[NSEC3].iterations, params[NSEC3].salt, hash);
-	snapshot_t *zone = make_zone(NSEC3, line);
+	snapshot_t *zone = make_colliding("a.near." APEX, "*.near CNAME a.far\n");
 	alias_chain_t chain;
 	message_t msg = response_begin("a.near." APEX, TYPE(A), MESSAGE_MAX);
 	const size_t size = msg.size;
